@@ -1,0 +1,151 @@
+# walarch: archive module (walarch.so), SQL extension and command line (walarch)
+#
+# `make help` lists what there is to make.
+
+EXTENSION   = walarch
+DATA        = $(notdir $(wildcard $(SRC)walarch--*.sql))
+DOCS        = README.md
+MODULE_big  = walarch
+PGFILEDESC  = "walarch - WAL archive module"
+
+# Everything is found relative to this file, so that a build elsewhere works too
+# (make -f /path/to/Makefile VPATH=/path/to).
+SRC     := $(patsubst ./%,%,$(dir $(lastword $(MAKEFILE_LIST))))
+sources  = $(patsubst $(SRC)%,%,$(wildcard $(addprefix $(SRC),$(1))))
+objects  = $(patsubst %.c,%.o,$(call sources,$(1)))
+
+# One list per layer; a file's layer decides what it may see.
+PURE   = $(call objects,src/core/*.c src/store/*.c src/archive/*.c)
+SERVER = walarch_module.o $(call objects,src/server/*.c)
+CLI    = $(call objects,src/cli/*.c)
+
+# Foreign formats are read by the command only; the server needs no lz4 and zlib.
+CLI_ONLY = src/core/sink_gzip.o src/core/sink_lz4.o src/archive/foreign.o
+
+OBJS          = $(SERVER) $(filter-out $(CLI_ONLY),$(PURE))
+PURE_LIBS     = -lzstd -lxxhash -lpthread
+CLI_LIBS      = $(PURE_LIBS) -llz4 -lz
+SHLIB_LINK    = $(PURE_LIBS)
+SCRIPTS_built = walarch
+EXTRA_CLEAN   = $(CLI) $(filter $(CLI_ONLY),$(PURE)) build
+
+WA_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" $(SRC)walarch.control)
+
+WARNINGS    = -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror)
+PG_CPPFLAGS = -I$(srcdir)/src
+PG_CFLAGS   = $(WARNINGS)
+
+# PostgreSQL's flags were chosen for the compiler that built it.
+ifneq (,$(findstring clang,$(shell $(CC) --version 2>/dev/null)))
+PG_CFLAGS  += -Wno-unknown-warning-option -Wno-ignored-optimization-argument
+endif
+
+# Bitcode is useless here, and would need clang and double the build.
+override with_llvm = no
+
+PG_CONFIG ?= pg_config
+PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+
+.DEFAULT_GOAL := all
+
+ifneq (,$(PGXS))
+include $(PGXS)
+
+ifneq (,$(VPATH))
+$(shell mkdir -p $(sort $(dir $(OBJS) $(CLI))))
+endif
+
+# PGXS would run these flags through the server's include directories; the
+# boundary is kept by the compiler: these files cannot see a server header.
+HARDENING := $(filter -D_FORTIFY_SOURCE=% -Wdate-time,$(CPPFLAGS))
+CLANG_LTO := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),-flto% -ffat-lto-objects)
+override CFLAGS := $(filter-out $(CLANG_LTO),$(CFLAGS))
+
+$(PURE) $(CLI): override CPPFLAGS = -I$(srcdir)/src -D_GNU_SOURCE $(HARDENING)
+$(PURE) $(CLI): override CFLAGS += $(CFLAGS_SL) -fvisibility=hidden
+$(CLI): override CPPFLAGS += -DWA_VERSION='"$(WA_VERSION)"'
+$(CLI): walarch.control
+
+# Debian's PGXS tracks no header, so any header rebuilds everything.
+$(sort $(OBJS) $(PURE) $(CLI)): $(wildcard $(SRC)src/*/*.h)
+
+walarch: $(CLI) $(PURE)
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_EX) $(CLI_LIBS) -o $@
+
+# Unit tests: each t/unit/NAME.c is a program that prints TAP. A sanitized
+# variant has its objects and programs in a directory of its own.
+comma   := ,
+VARIANT  = build$(if $(SANITIZE),/$(subst $(comma),-,$(SANITIZE)))
+UNIT     = *
+UNIT_OBJECTS  = $(if $(SANITIZE),$(addprefix $(VARIANT)/,$(PURE)),$(PURE)) \
+				$(addprefix $(VARIANT)/,$(call objects,t/lib/*.c))
+UNIT_PROGRAMS = $(patsubst t/unit/%.c,$(VARIANT)/unit/%,$(call sources,$(UNIT:%=t/unit/%.c)))
+UNIT_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/t/lib -D_GNU_SOURCE
+UNIT_CFLAGS   = -g $(if $(SANITIZE),-O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all,-O2) \
+				-fno-omit-frame-pointer $(WARNINGS)
+
+# ThreadSanitizer does not start where addresses are very random.
+ifeq ($(SANITIZE),thread)
+UNIT_RUN := $(shell setarch -R true 2>/dev/null && echo setarch -R)
+endif
+
+$(VARIANT)/%.o: %.c $(wildcard $(SRC)src/*/*.h $(SRC)t/lib/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) $(UNIT_CPPFLAGS) -c $< -o $@
+
+$(VARIANT)/unit/%: $(VARIANT)/t/unit/%.o $(UNIT_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) $^ $(CLI_LIBS) -o $@
+
+.SECONDARY:
+.PHONY: unit unit-programs
+
+unit-programs: $(UNIT_PROGRAMS)
+
+unit: unit-programs
+	$(if $(UNIT_PROGRAMS),prove --exec '$(UNIT_RUN)' $(UNIT_PROGRAMS),@echo "no such unit test")
+
+else
+# Without the server's development files nothing can be built, but it can be
+# said why, and `make test` and `make demo` can install what is missing.
+.PHONY: all install installdirs uninstall installcheck unit unit-programs clean
+
+all install installdirs uninstall installcheck unit unit-programs:
+	@echo "walarch is built against PostgreSQL, and its development files are not here:" >&2
+	@echo "'$(PG_CONFIG) --pgxs' names no file. Install postgresql-server-dev-NN (Debian," >&2
+	@echo "Ubuntu; NN is the major version) or postgresqlNN-devel (Red Hat), or give" >&2
+	@echo "PG_CONFIG=/path/to/pg_config. 'make demo' and 'make test' install on Debian" >&2
+	@echo "and Ubuntu what they miss." >&2
+	@exit 1
+
+clean:
+	rm -rf walarch walarch.so libwalarch.a libwalarch.pc $(OBJS) $(EXTRA_CLEAN)
+endif
+
+.PHONY: test demo provision help
+
+# Both start make anew: only after provisioning can PGXS be read.
+provision:
+	@PG_CONFIG='$(PG_CONFIG)' $(SRC)t/provision.sh
+
+test: provision
+	@$(MAKE) all unit-programs
+	@PG_CONFIG='$(PG_CONFIG)' MAKE='$(MAKE)' $(SRC)t/run.sh $(TESTS)
+
+demo: provision
+	@$(MAKE) all
+	@PG_CONFIG='$(PG_CONFIG)' MAKE='$(MAKE)' $(SRC)t/demo.sh
+
+help:
+	@echo "make              build the module walarch.so and the command walarch"
+	@echo "make install      install both, and the SQL extension (DESTDIR is respected)"
+	@echo "make uninstall    remove what install installed"
+	@echo "make demo         lose a table and get it back, in a throw-away cluster"
+	@echo "make test         all tests; TESTS='t/010_archive.pl sql/status.sql t/unit/codec.c'"
+	@echo "                  runs only these, JOBS=N sets how many at a time, KEEP=1 keeps"
+	@echo "                  the temporary directory"
+	@echo "make unit         unit tests only; UNIT='pool*' chooses, SANITIZE=address,undefined"
+	@echo "                  or SANITIZE=thread builds them apart with that sanitizer"
+	@echo "make clean        remove what was built"
+	@echo "PG_CONFIG=PATH chooses the PostgreSQL; CC=clang and WERROR=1 work as expected."
+	@echo "demo and test install missing Debian packages by apt; nothing else does."

@@ -1,0 +1,19 @@
+/*
+ * store_memo.h
+ *	  What one process remembers of a place between openings: the side that
+ *	  only stores use.
+ */
+#ifndef WA_STORE_MEMO_H
+#define WA_STORE_MEMO_H
+
+#include "store/store.h"
+
+/* Do we know that this directory's own name is durable?  memo may be NULL. */
+extern bool wa_memo_knows(WaStoreMemo *memo, uint64_t device, uint64_t inode);
+extern void wa_memo_learn(WaStoreMemo *memo, uint64_t device, uint64_t inode);
+
+/* An fsync failed after the object had become visible; or it was replaced. */
+extern void wa_memo_suspect_add(WaStoreMemo *memo, const char *key);
+extern void wa_memo_suspect_clear(WaStoreMemo *memo, const char *key);
+
+#endif							/* WA_STORE_MEMO_H */
