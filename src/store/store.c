@@ -69,6 +69,13 @@ wa_put_set_aside(WaPut *put, const WaStat *judged, const char *aside_key,
 }
 
 void
+wa_put_rekey(WaPut *put, const char *key)
+{
+	assert(wa_key_valid(key));
+	memccpy(put->key, key, '\0', WA_KEY_BYTES);
+}
+
+void
 wa_put_close(WaPut *put)
 {
 	if (put != NULL)

@@ -19,13 +19,13 @@
 #ifndef WA_STORE_H
 #define WA_STORE_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "core/error.h"
 #include "core/sink.h"
+#include "store/beat.h"
 
 #define WA_KEY_BYTES	160		/* longest key, with its NUL */
 #define WA_TOKEN_BYTES	17		/* 16 hexadecimal digits and a NUL */
@@ -33,16 +33,6 @@
 typedef struct WaStore WaStore;
 typedef struct WaPut WaPut;
 typedef struct WaStoreMemo WaStoreMemo;
-
-/*
- * How a waiting thread sees whether an operation moves: odd while the owner
- * is inside a call that may block on storage, and different after each.
- */
-typedef struct WaBeat
-{
-	atomic_uint_fast64_t count;
-	atomic_bool cancelled;		/* set by whoever gave up waiting */
-} WaBeat;
 
 /* Identity and size of an object at one moment. */
 typedef struct WaStat
@@ -149,6 +139,9 @@ extern WaCode wa_put_commit(WaPut *put, WaError *err);
  */
 extern WaCode wa_put_set_aside(WaPut *put, const WaStat *judged,
 							   const char *aside_key, WaError *err);
+
+/* Give a put that is not committed another key. */
+extern void wa_put_rekey(WaPut *put, const char *key);
 
 /* Release; what was not committed is removed.  Safe on NULL. */
 extern void wa_put_close(WaPut *put);

@@ -54,47 +54,8 @@ typedef struct DirPut
 	char		temporary[WA_KEY_BYTES];
 } DirPut;
 
-/*
- * Around every call that may wait for storage.  The count is odd in
- * between; a call given up by its waiter is not begun.
- */
-static bool
-io_begin(DirStore *self)
-{
-	WaBeat	   *beat = self->options.beat;
-
-	if (beat == NULL)
-		return true;
-	if (atomic_load(&beat->cancelled))
-		return false;
-	atomic_fetch_add(&beat->count, 1);
-	return true;
-}
-
-static void
-io_end(DirStore *self)
-{
-	int			save_errno = errno;
-
-	if (self->options.beat != NULL)
-		atomic_fetch_add(&self->options.beat->count, 1);
-	errno = save_errno;
-}
-
-/* Run one system call under the beat; ECANCELED when given up. */
-#define IO(self, result, call) \
-	do { \
-		if (!io_begin(self)) \
-		{ \
-			(result) = -1; \
-			errno = ECANCELED; \
-		} \
-		else \
-		{ \
-			(result) = (call); \
-			io_end(self); \
-		} \
-	} while (0)
+/* Every call that may wait for storage goes through this. */
+#define IO(self, result, call) WA_BEAT((self)->options.beat, result, call)
 
 static WaCode
 fail_io(WaError *err, int errno_value, const char *verb, DirStore *self,
@@ -701,13 +662,12 @@ dir_list(WaStore *store, const char *prefix, WaListFn each, void *arg,
 	while (code == WA_OK)
 	{
 		struct dirent *entry = NULL;
-		bool		begun = io_begin(self);
 
-		errno = begun ? 0 : ECANCELED;
-		if (begun)
+		if (wa_beat_begin(self->options.beat))
 		{
+			errno = 0;
 			entry = readdir(dir);
-			io_end(self);
+			wa_beat_end(self->options.beat);
 		}
 		if (entry == NULL)
 		{

@@ -1,0 +1,179 @@
+/*
+ * delivery.c
+ *	  A restored file on its way to the name PostgreSQL asked for.
+ */
+#include "archive/delivery.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TEMPORARY_SUFFIX	".walarch"
+#define OPEN_TRIES_MAX		10
+
+struct WaDelivery
+{
+	WaSink		sink;
+	WaBeat	   *beat;
+	int			fd;
+	bool		committed;
+	char		temporary[WA_DELIVERY_PATH_BYTES];
+	char		destination[WA_DELIVERY_PATH_BYTES];
+};
+
+bool
+wa_delivery_temporary(const char *destination, char *temporary)
+{
+	int			length = snprintf(temporary, WA_DELIVERY_PATH_BYTES, "%s%s",
+								  destination, TEMPORARY_SUFFIX);
+
+	return length > 0 && length < WA_DELIVERY_PATH_BYTES;
+}
+
+static WaCode
+delivery_write(WaSink *sink, const void *data, size_t length, WaError *err)
+{
+	WaDelivery *self = (WaDelivery *) sink;
+	const char *at = data;
+
+	while (length > 0)
+	{
+		ssize_t		written;
+
+		WA_BEAT(self->beat, written, write(self->fd, at, length));
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0)
+			return wa_fail_errno(err, written < 0 ? errno : ENOSPC,
+								 "could not write \"%s\"", self->temporary);
+		at += written;
+		length -= (size_t) written;
+	}
+	return WA_OK;
+}
+
+static void
+delivery_sink_close(WaSink *sink)
+{
+	(void) sink;				/* wa_delivery_close ends it */
+}
+
+static const WaSinkOps delivery_ops = {
+	.write = delivery_write,
+	.finish = wa_sink_forward_finish,
+	.close = delivery_sink_close
+};
+
+/* Is the file we hold still the one under the temporary's name? */
+static bool
+still_named(const WaDelivery *self)
+{
+	struct stat held;
+	struct stat named;
+
+	return fstat(self->fd, &held) == 0 &&
+		stat(self->temporary, &named) == 0 &&
+		held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+}
+
+WaCode
+wa_delivery_open(const char *destination, mode_t mode, WaBeat *beat,
+				 WaDelivery **delivery, WaError *err)
+{
+	WaDelivery *self = calloc(1, sizeof(*self));
+
+	*delivery = NULL;
+	if (self == NULL)
+		return wa_fail(err, WA_NO_MEMORY, "out of memory restoring \"%s\"",
+					   destination);
+	self->sink.ops = &delivery_ops;
+	self->beat = beat;
+	self->fd = -1;
+	snprintf(self->destination, sizeof(self->destination), "%s", destination);
+	if (!wa_delivery_temporary(destination, self->temporary))
+	{
+		wa_fail(err, WA_INVALID, "path \"%.100s...\" is too long",
+				destination);
+		goto fail;
+	}
+
+	for (int tries = 0; tries < OPEN_TRIES_MAX; tries++)
+	{
+		WA_BEAT(beat, self->fd, open(self->temporary,
+									 O_WRONLY | O_CREAT | O_CLOEXEC |
+									 O_NOFOLLOW, mode));
+		if (self->fd < 0)
+		{
+			wa_fail_errno(err, errno, "could not create \"%s\"",
+						  self->temporary);
+			goto fail;
+		}
+		if (flock(self->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+		{
+			wa_fail(err, WA_CHANGED,
+					"another restore command is still writing \"%s\"",
+					self->temporary);
+			close(self->fd);
+			self->fd = -1;
+			goto fail;
+		}
+		if (still_named(self))
+			break;
+		/* its owner renamed it between our open and our lock */
+		close(self->fd);
+		self->fd = -1;
+	}
+	if (self->fd < 0 || ftruncate(self->fd, 0) != 0)
+	{
+		wa_fail(err, WA_CHANGED, "could not take over \"%s\"",
+				self->temporary);
+		goto fail;
+	}
+	*delivery = self;
+	return WA_OK;
+
+fail:
+	if (self->fd >= 0)
+		close(self->fd);
+	free(self);
+	return err->code;
+}
+
+WaSink *
+wa_delivery_sink(WaDelivery *delivery)
+{
+	return &delivery->sink;
+}
+
+WaCode
+wa_delivery_commit(WaDelivery *delivery, WaError *err)
+{
+	int			result;
+
+	if (!still_named(delivery))
+		return wa_fail(err, WA_CHANGED, "\"%s\" was removed meanwhile",
+					   delivery->temporary);
+	WA_BEAT(delivery->beat, result, rename(delivery->temporary,
+										   delivery->destination));
+	if (result != 0)
+		return wa_fail_errno(err, errno, "could not rename \"%s\" to \"%s\"",
+							 delivery->temporary, delivery->destination);
+	delivery->committed = true;
+	return WA_OK;
+}
+
+void
+wa_delivery_close(WaDelivery *delivery)
+{
+	if (delivery == NULL)
+		return;
+	if (!delivery->committed && still_named(delivery))
+		(void) unlink(delivery->temporary);
+	close(delivery->fd);
+	free(delivery);
+}

@@ -1,0 +1,42 @@
+/*
+ * delivery.h
+ *	  A restored file on its way to the name PostgreSQL asked for.
+ *
+ * It grows under one fixed temporary name beside its destination and is
+ * renamed when all of it is proven.  No fsync: PostgreSQL does that itself,
+ * and asks again after a crash.
+ */
+#ifndef WA_DELIVERY_H
+#define WA_DELIVERY_H
+
+#include <sys/types.h>
+
+#include "core/sink.h"
+#include "store/beat.h"
+
+#define WA_DELIVERY_PATH_BYTES	2048
+
+typedef struct WaDelivery WaDelivery;
+
+/* Name of the temporary (WA_DELIVERY_PATH_BYTES); false: path too long. */
+extern bool wa_delivery_temporary(const char *destination, char *temporary);
+
+/*
+ * Begin.  The temporary is locked, so that a command that outlived its
+ * server cannot meddle with that of the next one: WA_CHANGED while such a
+ * one still runs.
+ */
+extern WaCode wa_delivery_open(const char *destination, mode_t mode,
+							   WaBeat *beat, WaDelivery **delivery,
+							   WaError *err);
+
+/* The sink that writes to it; closing the sink does not end the delivery. */
+extern WaSink *wa_delivery_sink(WaDelivery *delivery);
+
+/* Rename to the destination. */
+extern WaCode wa_delivery_commit(WaDelivery *delivery, WaError *err);
+
+/* Release; removes what was not committed.  Safe on NULL. */
+extern void wa_delivery_close(WaDelivery *delivery);
+
+#endif							/* WA_DELIVERY_H */

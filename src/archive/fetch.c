@@ -1,0 +1,228 @@
+/*
+ * fetch.c
+ *	  One file out of the archive, proven before it gets its name.
+ */
+#include "archive/fetch.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "archive/ancestry.h"
+#include "archive/delivery.h"
+#include "archive/identity.h"
+#include "archive/layout.h"
+#include "archive/object.h"
+
+typedef struct Fetch
+{
+	const WaFetchConfig *config;
+	WaZstd	   *zstd;
+	WaStore    *store;			/* NULL: no archive yet, only `also` */
+	WaForeign	also;			/* with what the marker added */
+	uint64_t	system_identifier;	/* 0: not known */
+	uint32_t	segment_bytes;	/* 0: not known */
+} Fetch;
+
+/* Open the archive and prove that it is the asking cluster's. */
+static WaCode
+open_archive(Fetch *fetch, WaError *err)
+{
+	const WaFetchConfig *config = fetch->config;
+	WaMarker	marker;
+	bool		empty;
+
+	if (config->control != NULL)
+	{
+		fetch->system_identifier = config->control->system_identifier;
+		fetch->segment_bytes = config->control->segment_bytes;
+	}
+	if (wa_store_dir_open(config->archive, &config->store, &fetch->store,
+						  err) != WA_OK)
+		return err->code;
+	switch (wa_identity_read(fetch->store, config->archive, &marker, err))
+	{
+		case WA_OK:
+			break;
+		case WA_NO_MARKER:
+			{
+				WaError		missing = *err;
+
+				/* before the first archived file, an old archive serves */
+				if (fetch->also.count > 0 &&
+					wa_identity_empty(fetch->store, &empty, err) == WA_OK &&
+					empty)
+				{
+					wa_store_close(fetch->store);
+					fetch->store = NULL;
+					return WA_OK;
+				}
+				*err = missing;
+				return err->code;
+			}
+		default:
+			return err->code;
+	}
+	if (wa_identity_check(&marker, config->archive, fetch->system_identifier,
+						  fetch->segment_bytes, err) != WA_OK)
+		return err->code;
+	fetch->system_identifier = marker.system_identifier;
+	fetch->segment_bytes = marker.segment_bytes;
+	return WA_OK;
+}
+
+/* WA_OK: some copy is there; WA_NOT_FOUND: proven that none is. */
+static WaCode
+find(Fetch *fetch, const WaWalName *name, WaError *err)
+{
+	char		key[WA_KEY_BYTES];
+	WaStat		stat;
+	WaCode		code = WA_NOT_FOUND;
+
+	if (fetch->store != NULL)
+	{
+		wa_layout_key(name, key);
+		code = wa_store_stat(fetch->store, key, &stat, err);
+	}
+	if (code == WA_NOT_FOUND && fetch->also.count > 0)
+		code = wa_foreign_find(&fetch->also, name,
+							   fetch->config->store.beat, err);
+	else if (code == WA_NOT_FOUND && fetch->store == NULL)
+		wa_fail(err, WA_NOT_FOUND, "\"%s\" is not there", name->text);
+	return code;
+}
+
+/*
+ * Refuse a parent timeline's segment unless each child that should have
+ * been asked for it is proven not to have it.
+ */
+static WaCode
+check_children(Fetch *fetch, const WaWalName *name, WaError *err)
+{
+	WaHistory	history;
+	uint64_t	segno;
+	bool		younger = false;
+	WaCode		code = WA_OK;
+
+	if (fetch->config->pg_wal == NULL || name->kind != WA_KIND_SEGMENT ||
+		fetch->segment_bytes == 0)
+		return WA_OK;
+	if (wa_ancestry_load(fetch->config->pg_wal, name, fetch->segment_bytes,
+						 fetch->config->control, fetch->config->store.beat,
+						 &history, err) != WA_OK ||
+		wa_walname_segno(name, fetch->segment_bytes, &segno, err) != WA_OK)
+		return err->code;
+
+	for (uint32_t i = 0; i < history.count && code == WA_OK; i++)
+	{
+		const WaHistoryEntry *entry = &history.entries[i];
+		WaWalName	child = *name;
+
+		if (!younger)
+		{
+			younger = entry->tli == name->tli;
+			continue;
+		}
+		if (entry->begin / fetch->segment_bytes > segno)
+			break;				/* it begins in a later segment */
+		child.tli = entry->tli;
+		wa_segment_name(child.text, entry->tli, segno, fetch->segment_bytes);
+		switch (find(fetch, &child, err))
+		{
+			case WA_NOT_FOUND:
+				break;
+			case WA_OK:
+				code = wa_fail(err, WA_REFUSED,
+							   "timeline %" PRIu32 " left timeline %" PRIu32
+							   " in or before this segment, and \"%s\" is "
+							   "there: \"%s\" holds another history",
+							   entry->tli, name->tli, child.text, name->text);
+				break;
+			default:
+				code = WA_REFUSED;
+				err->code = code;
+		}
+	}
+	wa_history_free(&history);
+	return code;
+}
+
+/* Our own object. */
+static WaCode
+deliver_object(Fetch *fetch, const WaWalName *name, const char *destination,
+			   WaError *err)
+{
+	char		key[WA_KEY_BYTES];
+	WaStat		stat;
+	WaEnvelope	envelope;
+	WaDelivery *delivery;
+	WaCode		code;
+
+	wa_layout_key(name, key);
+	if (wa_object_envelope(fetch->store, key, &stat, &envelope,
+						   err) != WA_OK ||
+		wa_object_check_name(&envelope, key, name, fetch->system_identifier,
+							 fetch->segment_bytes, err) != WA_OK)
+		return err->code;
+	if (envelope.damage[0] != '\0')
+	{
+		wa_fail(err, WA_DAMAGED_SOURCE,
+				"\"%s\" was already damaged when it was archived: %s",
+				name->text, envelope.damage);
+		wa_hint(err, "The damage happened on the server, before archiving. "
+				"Look for another copy, and take a new base backup: recovery "
+				"cannot pass this file.");
+		return err->code;
+	}
+	if (check_children(fetch, name, err) != WA_OK ||
+		wa_delivery_open(destination, fetch->config->mode,
+						 fetch->config->store.beat, &delivery, err) != WA_OK)
+		return err->code;
+	code = wa_object_read(fetch->store, key, &stat, &envelope, fetch->zstd,
+						  wa_delivery_sink(delivery), err);
+	if (code == WA_OK)
+		code = wa_delivery_commit(delivery, err);
+	wa_delivery_close(delivery);
+	return code;
+}
+
+static WaCode
+deliver(Fetch *fetch, const WaWalName *name, const char *destination,
+		WaError *err)
+{
+	WaCode		code = WA_NOT_FOUND;
+
+	wa_fail(err, WA_NOT_FOUND, "\"%s\" is not there", name->text);
+	if (fetch->store != NULL)
+		code = deliver_object(fetch, name, destination, err);
+	if (code != WA_NOT_FOUND || fetch->also.count == 0)
+		return code;
+
+	code = wa_foreign_find(&fetch->also, name, fetch->config->store.beat, err);
+	if (code == WA_OK)
+		code = check_children(fetch, name, err);
+	if (code == WA_OK)
+		code = wa_foreign_fetch(&fetch->also, name, fetch->zstd, destination,
+								fetch->config->mode,
+								fetch->config->store.beat, err);
+	return code;
+}
+
+WaCode
+wa_fetch(const WaFetchConfig *config, WaZstd *zstd, const char *file,
+		 const char *destination, WaError *err)
+{
+	Fetch		fetch = {.config = config, .zstd = zstd, .also = config->also};
+	WaWalName	name;
+	WaCode		code;
+
+	if (wa_walname_parse(file, &name, err) != WA_OK)
+		return err->code;
+	code = open_archive(&fetch, err);
+	fetch.also.system_identifier = fetch.system_identifier;
+	fetch.also.segment_bytes = fetch.segment_bytes;
+	if (code == WA_OK)
+		code = deliver(&fetch, &name, destination, err);
+	wa_store_close(fetch.store);
+	return code;
+}

@@ -1,0 +1,37 @@
+/*
+ * fetch.h
+ *	  One file out of the archive, proven before it gets its name.
+ */
+#ifndef WA_FETCH_H
+#define WA_FETCH_H
+
+#include "archive/foreign.h"
+#include "core/controlfile.h"
+#include "core/sink_zstd.h"
+#include "store/store.h"
+
+typedef struct WaFetchConfig
+{
+	const char *archive;		/* path of the archive directory */
+	WaForeign	also;			/* further directories; count may be 0 */
+	const WaControlFile *control;	/* of the server asking; NULL: unknown */
+	const char *pg_wal;			/* check the timeline against the histories
+								 * there; NULL: do not */
+	mode_t		mode;			/* of the delivered file */
+	WaStoreOptions store;
+} WaFetchConfig;
+
+/*
+ * Deliver the file to `destination`.
+ *
+ * WA_OK: all of it proven and renamed into place.  WA_NOT_FOUND: proven
+ * absent: the marker was read and the lookup answered so through the same
+ * directory handle, and in each further directory.  WA_REFUSED: it is there
+ * but a child timeline has, or may have, a segment of the same number that
+ * should be replayed instead.  Anything else: not known.
+ */
+extern WaCode wa_fetch(const WaFetchConfig *config, WaZstd *zstd,
+					   const char *file, const char *destination,
+					   WaError *err);
+
+#endif							/* WA_FETCH_H */

@@ -1,0 +1,24 @@
+/*
+ * layout.h
+ *	  Where things lie in an archive; the only file that knows.
+ */
+#ifndef WA_LAYOUT_H
+#define WA_LAYOUT_H
+
+#include "core/digest.h"
+#include "core/walname.h"
+#include "store/store.h"
+
+#define WA_KEY_MARKER	"archive.id"
+
+/* Key of the object of a WAL file (key: WA_KEY_BYTES). */
+extern void wa_layout_key(const WaWalName *name, char *key);
+
+/* Key of a second, different .partial of the same name. */
+extern void wa_layout_second_partial_key(const WaWalName *name,
+										 const WaDigest *digest, char *key);
+
+/* The n-th name (1, 2, ...) under which a damaged object is kept. */
+extern void wa_layout_damaged_key(const char *key, int n, char *aside_key);
+
+#endif							/* WA_LAYOUT_H */

@@ -1,0 +1,362 @@
+/*
+ * pool.c
+ *	  A bounded pool of threads.
+ *
+ * The pool is counted: the opener and each thread hold it, so that a thread
+ * that comes back from a hung mount after the pool was closed still finds
+ * it.
+ */
+#include "archive/pool.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define STACK_BYTES		(1024 * 1024)
+
+enum
+{
+	TASK_QUEUED,
+	TASK_TAKEN,
+	TASK_FINISHED,
+	TASK_ABANDONED
+};
+
+struct WaPool
+{
+	pthread_mutex_t mutex;		/* guards everything below */
+	pthread_cond_t work;		/* a task is queued, or the end has come */
+	pthread_cond_t gone;		/* a thread has ended */
+	int			holders;		/* the opener and the threads */
+	int			threads;
+	int			threads_max;
+	int			busy;			/* threads that run a task */
+	int			stuck;			/* abandoned tasks not yet back */
+	bool		ending;
+	WaTask	   *first;
+	WaTask	   *last;
+	int			event_fd;
+};
+
+/* One thread and what its tasks see of it. */
+typedef struct Thread
+{
+	WaWorker	worker;
+	WaPool	   *pool;
+} Thread;
+
+WaPool *
+wa_pool_open(int workers_max)
+{
+	WaPool	   *pool = calloc(1, sizeof(*pool));
+
+	assert(workers_max >= 1 && workers_max <= WA_POOL_WORKERS_MAX);
+	if (pool == NULL)
+		return NULL;
+	pool->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (pool->event_fd < 0)
+	{
+		free(pool);
+		return NULL;
+	}
+	pthread_mutex_init(&pool->mutex, NULL);
+	pthread_cond_init(&pool->work, NULL);
+	pthread_cond_init(&pool->gone, NULL);
+	pool->holders = 1;
+	pool->threads_max = workers_max;
+	return pool;
+}
+
+/* Called with the mutex held; releases it. */
+static void
+drop_and_unlock(WaPool *pool)
+{
+	bool		last = --pool->holders == 0;
+
+	pthread_mutex_unlock(&pool->mutex);
+	if (!last)
+		return;
+	close(pool->event_fd);
+	pthread_cond_destroy(&pool->gone);
+	pthread_cond_destroy(&pool->work);
+	pthread_mutex_destroy(&pool->mutex);
+	free(pool);
+}
+
+static void
+signal_event(WaPool *pool)
+{
+	uint64_t	one = 1;
+	ssize_t		written = write(pool->event_fd, &one, sizeof(one));
+
+	(void) written;				/* EAGAIN: it is readable already */
+}
+
+/* Wait for a task; NULL when the end has come.  Mutex held. */
+static WaTask *
+take_task(WaPool *pool)
+{
+	WaTask	   *task;
+
+	while (pool->first == NULL && !pool->ending)
+		pthread_cond_wait(&pool->work, &pool->mutex);
+	task = pool->first;
+	if (task != NULL)
+	{
+		pool->first = task->next;
+		if (pool->first == NULL)
+			pool->last = NULL;
+	}
+	return task;
+}
+
+static void *
+worker_main(void *arg)
+{
+	Thread	   *self = arg;
+	WaPool	   *pool = self->pool;
+	WaWorker   *worker = &self->worker;
+	WaTask	   *task;
+
+	pthread_mutex_lock(&pool->mutex);
+	while ((task = take_task(pool)) != NULL)
+	{
+		atomic_store(&worker->beat.cancelled, false);
+		task->worker = worker;
+		task->state = TASK_TAKEN;
+		pool->busy++;
+		pthread_mutex_unlock(&pool->mutex);
+
+		task->run(task, worker);
+
+		pthread_mutex_lock(&pool->mutex);
+		pool->busy--;
+		if (task->state == TASK_ABANDONED)
+		{
+			pool->stuck--;
+			pthread_mutex_unlock(&pool->mutex);
+			task->release(task);
+			pthread_mutex_lock(&pool->mutex);
+		}
+		else
+			task->state = TASK_FINISHED;
+		signal_event(pool);
+	}
+	pthread_mutex_unlock(&pool->mutex);
+
+	if (worker->workspace != NULL)
+		worker->workspace_close(worker->workspace);
+	free(self);
+
+	pthread_mutex_lock(&pool->mutex);
+	pool->threads--;
+	pthread_cond_signal(&pool->gone);
+	drop_and_unlock(pool);
+	return NULL;
+}
+
+/* Start one more thread, all signals blocked in it.  Mutex held. */
+static bool
+start_thread(WaPool *pool)
+{
+	pthread_attr_t attr;
+	pthread_t	thread;
+	sigset_t	all;
+	sigset_t	before;
+	Thread	   *self = calloc(1, sizeof(*self));
+	bool		started;
+
+	if (self == NULL || pthread_attr_init(&attr) != 0)
+	{
+		free(self);
+		return false;
+	}
+	self->pool = pool;
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	started = pthread_create(&thread, &attr, worker_main, self) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	if (started)
+	{
+		pool->threads++;
+		pool->holders++;
+	}
+	else
+		free(self);
+	return started;
+}
+
+WaCode
+wa_pool_submit(WaPool *pool, WaTask *task, WaError *err)
+{
+	int			waiting = 0;
+	WaCode		code = WA_OK;
+
+	task->state = TASK_QUEUED;
+	task->worker = NULL;
+	task->seen_count = 0;
+	task->seen_at_ms = 0;
+	task->next = NULL;
+
+	pthread_mutex_lock(&pool->mutex);
+	for (WaTask *other = pool->first; other != NULL; other = other->next)
+		waiting++;
+	if (pool->threads - pool->busy <= waiting &&
+		pool->threads < pool->threads_max)
+		(void) start_thread(pool);
+	if (pool->threads == 0)
+		code = wa_fail(err, WA_NO_MEMORY,
+					   "could not start a thread to work on the archive");
+	else if (pool->stuck >= pool->threads)
+		code = wa_fail(err, WA_STUCK,
+					   "every worker is held by an operation on the archive "
+					   "that has not come back");
+	else
+	{
+		if (pool->last != NULL)
+			pool->last->next = task;
+		else
+			pool->first = task;
+		pool->last = task;
+		pthread_cond_signal(&pool->work);
+	}
+	pthread_mutex_unlock(&pool->mutex);
+	return code;
+}
+
+WaTaskState
+wa_pool_watch(WaPool *pool, WaTask *task, uint64_t now_ms,
+			  uint64_t timeout_ms)
+{
+	WaTaskState result = WA_TASK_RUNNING;
+
+	pthread_mutex_lock(&pool->mutex);
+	if (task->state == TASK_FINISHED)
+		result = WA_TASK_DONE;
+	else if (task->state == TASK_TAKEN)
+	{
+		uint64_t	count = atomic_load(&task->worker->beat.count);
+
+		/* an even count is work of our own, which always comes to an end */
+		if (count != task->seen_count || count % 2 == 0 ||
+			task->seen_at_ms == 0)
+		{
+			task->seen_count = count;
+			task->seen_at_ms = now_ms;
+		}
+		else if (now_ms - task->seen_at_ms >= timeout_ms)
+			result = WA_TASK_STUCK;
+	}
+	pthread_mutex_unlock(&pool->mutex);
+	return result;
+}
+
+static void
+unlink_queued(WaPool *pool, WaTask *task)
+{
+	WaTask	   *before = NULL;
+
+	for (WaTask *at = pool->first; at != task; at = at->next)
+		before = at;
+	if (before != NULL)
+		before->next = task->next;
+	else
+		pool->first = task->next;
+	if (pool->last == task)
+		pool->last = before;
+}
+
+bool
+wa_pool_abandon(WaPool *pool, WaTask *task)
+{
+	bool		release = false;
+	bool		done = false;
+
+	pthread_mutex_lock(&pool->mutex);
+	switch (task->state)
+	{
+		case TASK_FINISHED:
+			done = true;
+			break;
+		case TASK_QUEUED:
+			unlink_queued(pool, task);
+			release = true;
+			break;
+		default:
+			task->state = TASK_ABANDONED;
+			atomic_store(&task->worker->beat.cancelled, true);
+			pool->stuck++;
+	}
+	pthread_mutex_unlock(&pool->mutex);
+	if (release)
+		task->release(task);
+	return !done;
+}
+
+int
+wa_pool_stuck(WaPool *pool)
+{
+	int			result;
+
+	pthread_mutex_lock(&pool->mutex);
+	result = pool->stuck;
+	pthread_mutex_unlock(&pool->mutex);
+	return result;
+}
+
+int
+wa_pool_threads(WaPool *pool)
+{
+	int			result;
+
+	pthread_mutex_lock(&pool->mutex);
+	result = pool->threads;
+	pthread_mutex_unlock(&pool->mutex);
+	return result;
+}
+
+int
+wa_pool_event_fd(WaPool *pool)
+{
+	return pool->event_fd;
+}
+
+void
+wa_pool_drain_events(WaPool *pool)
+{
+	uint64_t	count;
+	ssize_t		got = read(pool->event_fd, &count, sizeof(count));
+
+	(void) got;
+}
+
+void
+wa_pool_close(WaPool *pool)
+{
+	WaTask	   *queued;
+
+	if (pool == NULL)
+		return;
+	pthread_mutex_lock(&pool->mutex);
+	queued = pool->first;
+	pool->first = pool->last = NULL;
+	pool->ending = true;
+	pthread_cond_broadcast(&pool->work);
+	while (pool->threads > pool->stuck)
+		pthread_cond_wait(&pool->gone, &pool->mutex);
+	drop_and_unlock(pool);
+
+	while (queued != NULL)
+	{
+		WaTask	   *next = queued->next;
+
+		queued->release(queued);
+		queued = next;
+	}
+}
