@@ -35,9 +35,11 @@ WARNINGS    = -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror)
 PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS   = $(WARNINGS)
 
-# PostgreSQL's flags were chosen for the compiler that built it.
+# PostgreSQL's flags and headers were made for the compiler that built it.
 ifneq (,$(findstring clang,$(shell $(CC) --version 2>/dev/null)))
-PG_CFLAGS  += -Wno-unknown-warning-option -Wno-ignored-optimization-argument
+PG_CFLAGS  += -Wno-unknown-warning-option -Wno-ignored-optimization-argument \
+			  -Wno-ignored-attributes
+NOT_CLANG   = -flto% -ffat-lto-objects -fexcess-precision=%
 endif
 
 # Bitcode is useless here, and would need clang and double the build.
@@ -55,11 +57,9 @@ ifneq (,$(VPATH))
 $(shell mkdir -p $(sort $(dir $(OBJS) $(CLI))))
 endif
 
-# PGXS would run these flags through the server's include directories; the
-# boundary is kept by the compiler: these files cannot see a server header.
+# The boundary, kept by the compiler: these files cannot see a server header.
 HARDENING := $(filter -D_FORTIFY_SOURCE=% -Wdate-time,$(CPPFLAGS))
-CLANG_LTO := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),-flto% -ffat-lto-objects)
-override CFLAGS := $(filter-out $(CLANG_LTO),$(CFLAGS))
+override CFLAGS := $(filter-out $(NOT_CLANG),$(CFLAGS))
 
 $(PURE) $(CLI): override CPPFLAGS = -I$(srcdir)/src -D_GNU_SOURCE $(HARDENING)
 $(PURE) $(CLI): override CFLAGS += $(CFLAGS_SL) -fvisibility=hidden
@@ -97,7 +97,7 @@ $(VARIANT)/unit/%: $(VARIANT)/t/unit/%.o $(UNIT_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(UNIT_CFLAGS) $^ $(CLI_LIBS) -o $@
 
-.SECONDARY:
+.PRECIOUS: $(VARIANT)/%.o
 .PHONY: unit unit-programs
 
 unit-programs: $(UNIT_PROGRAMS)
@@ -129,12 +129,12 @@ provision:
 	@PG_CONFIG='$(PG_CONFIG)' $(SRC)t/provision.sh
 
 test: provision
-	@$(MAKE) all unit-programs
-	@PG_CONFIG='$(PG_CONFIG)' MAKE='$(MAKE)' $(SRC)t/run.sh $(TESTS)
+	@$(MAKE) -s --no-print-directory all unit-programs
+	@PG_CONFIG='$(PG_CONFIG)' $(SRC)t/run.sh $(TESTS)
 
 demo: provision
-	@$(MAKE) all
-	@PG_CONFIG='$(PG_CONFIG)' MAKE='$(MAKE)' $(SRC)t/demo.sh
+	@$(MAKE) -s --no-print-directory all
+	@PG_CONFIG='$(PG_CONFIG)' $(SRC)t/demo.sh
 
 help:
 	@echo "make              build the module walarch.so and the command walarch"

@@ -10,7 +10,6 @@
 set -eu
 
 pg_config=${PG_CONFIG:-pg_config}
-export DEBIAN_FRONTEND=noninteractive
 
 say() { echo "provision: $*"; }
 die() { say "$*" >&2; exit 1; }
@@ -34,7 +33,7 @@ tool_packages() {
 	END
 	[ "${1:-}" != ci ] || cat <<-'END'
 		clang				the second compiler
-		libclang-rt-14-dev	its sanitizers
+		libclang-rt-dev		its sanitizers
 		cppcheck			static analysis
 	END
 }
@@ -77,22 +76,25 @@ missing_packages() {
 }
 
 as_root() {
-	if [ "$(id -u)" = 0 ]; then "$@"; else sudo -E "$@"; fi
+	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
 # Debian's server package makes and starts a cluster "main" when it is first
 # installed. Nobody asked for one here: a drop-in says no while apt runs.
 no_default_cluster() {
 	dropin=/etc/postgresql-common/createcluster.d/walarch-provision.conf
-
 	say "no default cluster 'main' will be created"
 	as_root mkdir -p "${dropin%/*}"
 	echo 'create_main_cluster = false' | as_root tee "$dropin" >/dev/null
-	trap 'as_root rm -f "$dropin"' EXIT
 }
 
-apt() {
-	as_root apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 "$@" \
+tidy_up() {
+	rm -f "$log"
+	[ -z "$dropin" ] || as_root rm -f "$dropin"
+}
+
+apt_get() {
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 "$@" \
 		>"$log" 2>&1 && return
 	tail -n 20 "$log" >&2
 	die "apt-get $1 failed; see above"
@@ -116,13 +118,14 @@ main() {
 			"is here; as root run: apt-get install $missing"
 	fi
 
+	dropin=
 	log=$(mktemp)
-	apt update
+	trap tidy_up EXIT
+	apt_get update
 	missing=$(missing_packages "$@")
 	say "installing $missing"
 	case " $missing" in *" postgresql-"[0-9]*) no_default_cluster ;; esac
-	apt install --no-install-recommends $missing
-	rm -f "$log"
+	apt_get install --no-install-recommends $missing
 }
 
 main "$@"

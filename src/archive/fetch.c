@@ -161,8 +161,9 @@ deliver_object(Fetch *fetch, const WaWalName *name, const char *destination,
 	wa_layout_key(name, key);
 	if (wa_object_envelope(fetch->store, key, &stat, &envelope,
 						   err) != WA_OK ||
-		wa_object_check_name(&envelope, key, name, fetch->system_identifier,
-							 fetch->segment_bytes, err) != WA_OK)
+		wa_object_check_name(fetch->store, key, &envelope, name,
+							 fetch->system_identifier, fetch->segment_bytes,
+							 err) != WA_OK)
 		return err->code;
 	if (envelope.damage[0] != '\0')
 	{

@@ -5,9 +5,20 @@
 #include "archive/object.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/sink_check.h"
+
+#define WHAT_BYTES	(WA_MESSAGE_BYTES / 2)
+
+/* "PLACE/KEY" for messages. */
+static const char *
+describe(const WaStore *store, const char *key, char *what)
+{
+	snprintf(what, WHAT_BYTES, "%.300s/%s", store->place, key);
+	return what;
+}
 
 /* Read the last `length` bytes of an object. */
 static WaCode
@@ -33,14 +44,15 @@ wa_object_envelope(WaStore *store, const char *key, WaStat *stat,
 	unsigned char tail[WA_ENVELOPE_BYTES_MAX];
 	size_t		tail_bytes = WA_ENVELOPE_TAIL_BYTES;
 	size_t		length;
+	char		what[WHAT_BYTES];
 
 	if (wa_store_stat(store, key, stat, err) != WA_OK)
 		return err->code;
 	if (stat->bytes < tail_bytes)
 		tail_bytes = (size_t) stat->bytes;
 	if (read_tail(store, key, stat, tail_bytes, tail, err) != WA_OK ||
-		wa_envelope_length(tail, tail_bytes, stat->bytes, key, &length,
-						   err) != WA_OK)
+		wa_envelope_length(tail, tail_bytes, stat->bytes,
+						   describe(store, key, what), &length, err) != WA_OK)
 		return err->code;
 	if (length > tail_bytes)
 	{
@@ -49,13 +61,13 @@ wa_object_envelope(WaStore *store, const char *key, WaStat *stat,
 			return err->code;
 	}
 	return wa_envelope_decode(tail + tail_bytes - length, length, stat->bytes,
-							  key, envelope, err);
+							  what, envelope, err);
 }
 
 /* The page checks of archiving once more, against the envelope's magic. */
 static WaCode
 check_first_page(const WaEnvelope *envelope, const WaCheckSink *check,
-				 const char *key, WaError *err)
+				 const char *what, WaError *err)
 {
 	WaWalName	name;
 	WaWalHeader header;
@@ -72,21 +84,21 @@ check_first_page(const WaEnvelope *envelope, const WaCheckSink *check,
 	if (wa_walname_parse(envelope->name, &name, err) != WA_OK ||
 		!wa_sink_check_header(check, &header) ||
 		check->bytes != envelope->segment_bytes)
-		return wa_fail(err, WA_DAMAGED, "\"%s\" holds no WAL segment", key);
-	return wa_walheader_check(&header, &expect, key, err);
+		return wa_fail(err, WA_DAMAGED, "\"%s\" holds no WAL segment", what);
+	return wa_walheader_check(&header, &expect, what, err);
 }
 
 /* What the envelope promises against what came out. */
 static WaCode
 check_promises(const WaEnvelope *envelope, const WaCheckSink *check,
-			   const char *key, WaError *err)
+			   const char *what, WaError *err)
 {
 	WaDigest	digest;
 
 	if (check->bytes != envelope->raw_bytes)
 		return wa_fail(err, WA_DAMAGED,
 					   "\"%s\" holds %" PRIu64 " bytes instead of %" PRIu64,
-					   key, check->bytes, envelope->raw_bytes);
+					   what, check->bytes, envelope->raw_bytes);
 	wa_sink_check_digest(check, &digest);
 	if (!wa_digest_equal(&digest, &envelope->digest))
 	{
@@ -96,10 +108,10 @@ check_promises(const WaEnvelope *envelope, const WaCheckSink *check,
 		wa_digest_text(&envelope->digest, expected);
 		wa_digest_text(&digest, found);
 		return wa_fail(err, WA_DAMAGED,
-					   "\"%s\" has digest %s instead of %s", key, found,
+					   "\"%s\" has digest %s instead of %s", what, found,
 					   expected);
 	}
-	return check_first_page(envelope, check, key, err);
+	return check_first_page(envelope, check, what, err);
 }
 
 WaCode
@@ -110,19 +122,21 @@ wa_object_read(WaStore *store, const char *key, const WaStat *stat,
 	WaCheckSink check;
 	WaSink	   *chain;
 	WaCode		code;
+	char		what[WHAT_BYTES];
 
+	describe(store, key, what);
 	chain = wa_sink_check(&check, next);
 	if (chain != NULL)
-		chain = wa_sink_zstd_decompress(zstd, envelope->raw_bytes, true, key,
+		chain = wa_sink_zstd_decompress(zstd, envelope->raw_bytes, true, what,
 										chain);
 	if (chain == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory reading \"%s\"",
-					   key);
+					   what);
 
 	code = wa_store_get(store, key, stat, 0, envelope->body_bytes, chain,
 						err);
 	if (code == WA_OK)
-		code = check_promises(envelope, &check, key, err);
+		code = check_promises(envelope, &check, what, err);
 	if (code == WA_OK)
 		code = wa_sink_finish(chain, err);
 	wa_sink_close(chain);
@@ -130,21 +144,24 @@ wa_object_read(WaStore *store, const char *key, const WaStat *stat,
 }
 
 WaCode
-wa_object_check_name(const WaEnvelope *envelope, const char *key,
-					 const WaWalName *name, uint64_t system_identifier,
+wa_object_check_name(WaStore *store, const char *key,
+					 const WaEnvelope *envelope, const WaWalName *name, uint64_t system_identifier,
 					 uint32_t segment_bytes, WaError *err)
 {
+	char		what[WHAT_BYTES];
+
+	describe(store, key, what);
 	if (strcmp(envelope->name, name->text) != 0 ||
 		envelope->kind != name->kind)
 		return wa_fail(err, WA_DAMAGED,
-					   "\"%s\" holds the object of \"%s\"", key,
+					   "\"%s\" holds the object of \"%s\"", what,
 					   envelope->name);
 	if ((system_identifier != 0 &&
 		 envelope->system_identifier != system_identifier) ||
 		(segment_bytes != 0 && envelope->segment_bytes != segment_bytes))
 		return wa_fail(err, WA_WRONG_CLUSTER,
 					   "\"%s\" belongs to the cluster with system identifier "
-					   "%" PRIu64 " and segments of %" PRIu32 " bytes", key,
+					   "%" PRIu64 " and segments of %" PRIu32 " bytes", what,
 					   envelope->system_identifier, envelope->segment_bytes);
 	return WA_OK;
 }

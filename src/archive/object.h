@@ -33,8 +33,9 @@ extern WaCode wa_object_read(WaStore *store, const char *key,
  * Does the envelope belong to the name under which it was found?
  * WA_DAMAGED: the object of another name; WA_WRONG_CLUSTER.
  */
-extern WaCode wa_object_check_name(const WaEnvelope *envelope,
-								   const char *key, const WaWalName *name,
+extern WaCode wa_object_check_name(WaStore *store, const char *key,
+								   const WaEnvelope *envelope,
+								   const WaWalName *name,
 								   uint64_t system_identifier,
 								   uint32_t segment_bytes, WaError *err);
 

@@ -568,7 +568,7 @@ judge(WaPush *push, WaStat *stat, WaEnvelope *theirs, WaError *err)
 
 	code = wa_object_envelope(push->store, push->key, stat, theirs, err);
 	if (code == WA_OK)
-		code = wa_object_check_name(theirs, push->key, &push->name,
+		code = wa_object_check_name(push->store, push->key, theirs, &push->name,
 									push->archive->config.system_identifier,
 									push->archive->config.segment_bytes, err);
 	/* its body is proven before a word of the envelope is believed */

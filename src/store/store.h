@@ -84,6 +84,7 @@ typedef struct WaStoreOps
 struct WaStore
 {
 	const WaStoreOps *ops;
+	const char *place;			/* for messages, such as the path */
 };
 
 struct WaPut

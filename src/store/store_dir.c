@@ -845,6 +845,7 @@ wa_store_dir_open(const char *path, const WaStoreOptions *options,
 		return wa_fail(err, WA_NO_MEMORY, "out of memory opening \"%s\"",
 					   path);
 	self->store.ops = &dir_ops;
+	self->store.place = self->path;
 	self->options = *options;
 	memccpy(self->path, path, 0, PATH_BYTES);
 

@@ -31,7 +31,8 @@ tree_make() {
 
 	# A walarch the system may have must not be reached through its links.
 	rm -f "$tree_bin/walarch" "$tree_lib"/walarch* "$root$share/extension"/walarch*
-	"${MAKE:-make}" -s -C "$source" install DESTDIR="$root" PG_CONFIG="$pg_config"
+	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
+		make -s -C "$source" install DESTDIR="$root" PG_CONFIG="$pg_config"
 }
 
 # The unprivileged user to run servers as; PostgreSQL refuses root.

@@ -1,0 +1,155 @@
+/*
+ * settings.c
+ *	  The settings walarch.*
+ */
+#include "server/settings.h"
+
+#include <limits.h>
+
+#include "server/compat.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#define TIMEOUT_MS_MIN	1000
+#define TIMEOUT_MS_MAX	(24 * 60 * 60 * 1000)
+
+char	   *walarch_archive = NULL;
+int			walarch_compression_level = 3;
+int			walarch_workers = 2;
+int			walarch_timeout = 60000;
+
+/*
+ * Only what the text itself can tell.  The directory is not looked at: one
+ * that is missing for a moment must not leave archiving unconfigured, and a
+ * hung mount must not hang a reload.
+ */
+static bool
+check_archive(char **newval, void **extra, GucSource source)
+{
+	const char *path = *newval;
+
+	if (path == NULL || path[0] == '\0')
+		return true;
+	if (strchr(path, ',') != NULL || strstr(path, "://") != NULL)
+	{
+		GUC_check_errdetail("Commas and \"://\" are reserved; give the "
+							"absolute path of one directory.");
+		return false;
+	}
+	if (path[0] != '/')
+	{
+		GUC_check_errdetail("The archive must be the absolute path of a "
+							"directory.");
+		return false;
+	}
+	if (strlen(path) >= WA_ARCHIVE_PATH_BYTES - 64)
+	{
+		GUC_check_errdetail("The path is too long.");
+		return false;
+	}
+	for (const char *c = path; *c != '\0'; c++)
+	{
+		if ((unsigned char) *c < ' ' || *c == 0x7f)
+		{
+			GUC_check_errdetail("The path contains control characters.");
+			return false;
+		}
+	}
+	return true;
+}
+
+void
+walarch_settings_define(void)
+{
+	DefineCustomStringVariable("walarch.archive",
+							   "Absolute path of the archive directory.",
+							   "Empty: archiving by walarch is not "
+							   "configured, and WAL is kept.",
+							   &walarch_archive, "",
+							   PGC_SIGHUP, 0, check_archive, NULL, NULL);
+	DefineCustomIntVariable("walarch.compression_level",
+							"zstd level of archived files.",
+							NULL,
+							&walarch_compression_level, 3,
+							WA_ZSTD_LEVEL_MIN, WA_ZSTD_LEVEL_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("walarch.timeout",
+							"Time after which an operation on the archive "
+							"that makes no progress counts as failed.",
+							NULL,
+							&walarch_timeout, 60000,
+							TIMEOUT_MS_MIN, TIMEOUT_MS_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("walarch.workers",
+							"Files read, compressed and stored at the same "
+							"time.",
+							NULL,
+							&walarch_workers, 2,
+							1, WA_POOL_WORKERS_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("walarch");
+}
+
+bool
+walarch_settings_archive(char path[WA_ARCHIVE_PATH_BYTES])
+{
+	size_t		length;
+
+	if (walarch_archive == NULL || walarch_archive[0] == '\0')
+		return false;
+	strlcpy(path, walarch_archive, WA_ARCHIVE_PATH_BYTES);
+	length = strlen(path);
+	while (length > 1 && path[length - 1] == '/')
+		path[--length] = '\0';
+	return true;
+}
+
+/* Does a later line of the files set the same name? */
+static bool
+overridden(const ConfigVariable *item)
+{
+	for (const ConfigVariable *later = item->next; later != NULL;
+		 later = later->next)
+		if (!later->ignore && pg_strcasecmp(later->name, item->name) == 0)
+			return true;
+	return false;
+}
+
+int
+walarch_settings_report_rejected(int elevel)
+{
+	MemoryContext context;
+	MemoryContext before;
+	ConfigVariable *head = NULL;
+	ConfigVariable *tail = NULL;
+	int			rejected = 0;
+
+	Assert(elevel < ERROR);
+	if (ConfigFileName == NULL)
+		return 0;
+	context = AllocSetContextCreate(CurrentMemoryContext,
+									"walarch settings",
+									ALLOCSET_DEFAULT_SIZES);
+	before = MemoryContextSwitchTo(context);
+
+	/* PostgreSQL itself has reported what is wrong with the files as such */
+	(void) ParseConfigFile(ConfigFileName, true, NULL, 0, 0, DEBUG2,
+						   &head, &tail);
+	(void) ParseConfigFile(PG_AUTOCONF_FILENAME, false, NULL, 0, 0, DEBUG2,
+						   &head, &tail);
+	for (ConfigVariable *item = head; item != NULL; item = item->next)
+	{
+		if (item->ignore || item->errmsg != NULL || overridden(item) ||
+			pg_strncasecmp(item->name, "walarch.", 8) != 0)
+			continue;
+
+		/* changeVal false: only says, at elevel, what is wrong */
+		if (set_config_option(item->name, item->value, PGC_SIGHUP,
+							  PGC_S_FILE, GUC_ACTION_SET, false, elevel,
+							  false) == 0)
+			rejected++;
+	}
+	MemoryContextSwitchTo(before);
+	MemoryContextDelete(context);
+	return rejected;
+}

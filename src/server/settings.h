@@ -1,0 +1,32 @@
+/*
+ * settings.h
+ *	  The settings walarch.*
+ */
+#ifndef WALARCH_SETTINGS_H
+#define WALARCH_SETTINGS_H
+
+#include "postgres.h"
+
+#include "archive/pool.h"
+#include "archive/push.h"
+
+extern char *walarch_archive;
+extern int	walarch_compression_level;
+extern int	walarch_workers;
+extern int	walarch_timeout;	/* ms */
+
+/* Define them; from _PG_init. */
+extern void walarch_settings_define(void);
+
+/* walarch.archive without trailing slashes; false when it is not set. */
+extern bool walarch_settings_archive(char path[WA_ARCHIVE_PATH_BYTES]);
+
+/*
+ * Look for values in the configuration files that PostgreSQL has rejected
+ * without a word, as it does for settings of a library that only the
+ * archiver has loaded, and report each at elevel (below ERROR).  Returns how
+ * many there are.
+ */
+extern int	walarch_settings_report_rejected(int elevel);
+
+#endif							/* WALARCH_SETTINGS_H */

@@ -1,0 +1,227 @@
+#!/bin/bash
+#
+# Does for unprivileged tests the few things that only root can do.
+#
+#	roothelper.sh DIR USER
+#
+# Reads requests from the FIFO DIR/root/requests, one a line, fields separated
+# by tabs: the name of a FIFO in DIR/root/replies, a verb, its arguments. The
+# reply is one line, "ok ..." or "error ...". The verbs are all there is; each
+# directory must lie below DIR. t/lib/RootHelper.pm is the other side. What
+# works here (a container may forbid mounting) stands in DIR/root/can.
+
+set -eu
+shopt -s inherit_errexit
+
+top=$(realpath "$1")
+user=$2
+home=$top/root
+
+fail() { echo "$*" >&2; return 1; }
+
+# Everything is refused that does not resolve to a place below the top.
+below_top() {
+	local path
+
+	path=$(realpath -m -- "$1")
+	case $path in
+		"$home" | "$home"/*) fail "\"$1\" belongs to the helper" ;;
+		"$top"/*) echo "$path" ;;
+		*) fail "\"$1\" does not lie below \"$top\"" ;;
+	esac
+}
+
+# Run a command on a directory that must be a mount point below the top.
+on_mount() {
+	local dir
+
+	dir=$(below_top "$1")
+	mountpoint -q -- "$dir" || fail "\"$dir\" is not mounted"
+	shift
+	"$@" "$dir"
+}
+
+do_tmpfs() {
+	local dir
+
+	dir=$(below_top "$1")
+	[[ $2 =~ ^[0-9]+[kMG]?$ ]] || fail "bad size \"$2\""
+	mkdir -p "$dir"
+	mount -t tmpfs -o "size=$2,mode=0700" walarch-test "$dir"
+	chown "$user:" "$dir"
+}
+
+do_loop() {
+	local dir image
+
+	dir=$(below_top "$1")
+	[[ $2 =~ ^[0-9]{1,5}$ ]] || fail "bad size in MB \"$2\""
+	image=$(mktemp "$home/loop.XXXXXX")
+	truncate -s "$2M" "$image"
+	mkfs.ext4 -q -F -m 0 -E "nodiscard,root_owner=$(id -u "$user"):$(id -g "$user")" "$image"
+	mkdir -p "$dir"
+	mount -o loop "$image" "$dir"
+	chmod 0700 "$dir"
+}
+
+do_ro() { on_mount "$1" mount -o remount,ro; }
+do_rw() { on_mount "$1" mount -o remount,rw; }
+do_umount() { on_mount "$1" umount; }
+do_freeze() { on_mount "$1" fsfreeze --freeze; }
+do_thaw() { on_mount "$1" fsfreeze --unfreeze; }
+
+# strace can write files and start programs, as root: only what filters, delays
+# and formats is let through.
+strace_arguments() {
+	while [ $# -gt 0 ]; do
+		case $1 in
+			-f | -ff | -T | -t | -tt | -ttt | -r | -y | -yy | -x) ;;
+			-e | -s | -P) [ $# -gt 1 ] || fail "$1 needs a value"; shift ;;
+			--inject=* | --trace=*) ;;
+			*) fail "strace argument \"$1\" is not allowed" ;;
+		esac
+		shift
+	done
+}
+
+# strace PID OUTFILE -- ARGS...: attached when the reply comes.
+do_strace() {
+	local target=$1 out note pid try attached=
+
+	[[ $target =~ ^[0-9]+$ ]] && [ "$(stat -c %U "/proc/$target" 2>/dev/null)" = "$user" ] ||
+		fail "process $target is not one of $user's"
+	out=$(below_top "$2")
+	[ "${3:-}" = -- ] || fail "usage: strace PID OUTFILE -- ARGS..."
+	shift 3
+	strace_arguments "$@"
+
+	note=$(mktemp "$home/strace.XXXXXX")
+	strace -o "$out" -p "$target" "$@" 2>"$note" >/dev/null </dev/null &
+	pid=$!
+	for try in $(seq 100); do
+		! grep -q attached "$note" || attached=yes
+		[ -z "$attached" ] || break
+		kill -0 "$pid" 2>/dev/null || fail "strace: $(tail -n 1 "$note")"
+		sleep 0.1
+	done
+	[ -n "$attached" ] || { kill -KILL "$pid"; fail "strace did not attach within 10 s"; }
+	chown "$user:" "$out"
+	echo "$pid" >>"$home/stracers"
+	echo "$pid"
+}
+
+do_kill() {
+	local try
+
+	grep -qsx -- "$1" "$home/stracers" || fail "process $1 is not a strace of ours"
+	kill -TERM "$1" 2>/dev/null || return 0
+	for try in $(seq 50); do
+		kill -0 "$1" 2>/dev/null || return 0
+		sleep 0.1
+	done
+	kill -KILL "$1" 2>/dev/null || :
+}
+
+# Let go of everything that may hold a process: traced ones, frozen ones.
+do_release() {
+	local pid dir
+
+	for pid in $(cat "$home/stracers" 2>/dev/null); do do_kill "$pid"; done
+	for dir in $(mounts); do fsfreeze --unfreeze "$dir" 2>/dev/null || :; done
+}
+
+# Newest first: a mount may lie below another.
+do_unmount() {
+	local dir
+
+	do_release
+	for dir in $(mounts | tac); do
+		umount "$dir" 2>/dev/null || umount -l "$dir" || :
+	done
+}
+
+mounts() { awk -v top="$top/" 'index($5, top) == 1 { print $5 }' /proc/self/mountinfo; }
+
+# One request, in a process of its own, where set -e holds whoever asks.
+serve() {
+	local verb=$1 words
+
+	shift
+	case $verb in
+		tmpfs | loop) [ $# = 2 ] ;;
+		ro | rw | umount | freeze | thaw | kill) [ $# = 1 ] ;;
+		strace) [ $# -ge 3 ] ;;
+		*) false ;;
+	esac || { echo "error unknown request: $verb $*"; return; }
+
+	if "$BASH" "$0" "$top" "$user" "$verb" "$@" >"$home/out" 2>"$home/err"; then
+		echo "ok $(cat "$home/out")"
+	else
+		words=$(tr '\n' ' ' <"$home/err")
+		echo "error $verb: ${words:-failed}"
+	fi
+}
+
+works() { [[ $(serve "$@") == ok* ]]; }
+
+# What this machine lets root do.
+probe() {
+	local dir=$top/probe
+
+	mkdir -p "$dir"
+	if works tmpfs "$dir" 1M; then
+		! works ro "$dir" || ! works rw "$dir" || echo ro rw
+		! works umount "$dir" || echo tmpfs umount
+	fi
+	if works loop "$dir" 8; then
+		! works freeze "$dir" || ! works thaw "$dir" || echo freeze thaw
+		! works umount "$dir" || echo loop
+	fi
+	rm -f "$home"/loop.*
+	rmdir "$dir"
+	if command -v strace >/dev/null && strace -qq -o /dev/null true 2>/dev/null; then
+		echo strace kill
+	fi
+}
+
+answer() {
+	local reply=$home/replies/$1
+
+	case $1 in *[!A-Za-z0-9.]* | .*) return ;; esac
+	[ -p "$reply" ] && [ ! -L "$reply" ] || return 0
+	shift
+
+	# Opened both ways, as the requests are: no open waits for a test that died.
+	exec 4<>"$reply"
+	serve "$@" >&4
+	exec 4>&-
+}
+
+listen() {
+	local line status request
+
+	mkdir -m 0755 "$home" "$home/replies"
+	mkfifo -m 0600 "$home/requests"
+	chown "$user:" "$home/replies" "$home/requests"
+	exec 3<>"$home/requests"
+	probe >"$home/can.new"
+	mv "$home/can.new" "$home/can"
+
+	while [ -d "/proc/$PPID" ]; do
+		status=0
+		IFS= read -t 5 -r line <&3 || status=$?
+		[ "$status" = 0 ] || continue
+		IFS=$'\t' read -r -a request <<<"$line"
+		[ ${#request[@]} -lt 2 ] || answer "${request[@]}"
+	done
+	do_unmount
+}
+
+shift 2
+if [ $# = 0 ]; then
+	listen
+else
+	verb=$1
+	shift
+	"do_$verb" "$@"
+fi
