@@ -1,0 +1,133 @@
+/*
+ * cli.c
+ *	  What the subcommands share.
+ */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void
+wa_cli_error(const char *subcommand, const WaError *err)
+{
+	fprintf(stderr, "walarch %s: %s\n", subcommand, err->message);
+	if (err->hint[0] != '\0')
+		fprintf(stderr, "walarch %s: hint: %s\n", subcommand, err->hint);
+}
+
+int
+wa_cli_usage(const char *subcommand, const char *format,...)
+{
+	va_list		args;
+
+	fprintf(stderr, "walarch %s: ", subcommand);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, "\nTry \"walarch %s --help\".\n", subcommand);
+	return WA_EXIT_USAGE;
+}
+
+static const char *
+option_or_environment(const char *option, const char *variable)
+{
+	const char *value = option != NULL ? option : getenv(variable);
+
+	return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+const char *
+wa_cli_archive(const char *option)
+{
+	return option_or_environment(option, "WALARCH_ARCHIVE");
+}
+
+const char *
+wa_cli_datadir(const char *option)
+{
+	return option_or_environment(option, "PGDATA");
+}
+
+WaCode
+wa_cli_control(const char *datadir, WaControlFile *control, WaError *err)
+{
+	unsigned char bytes[WA_CONTROLFILE_BYTES];
+	char		path[2048];
+	size_t		length = 0;
+	ssize_t		got = 1;
+	int			fd;
+
+	snprintf(path, sizeof(path), "%s/global/pg_control", datadir);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return wa_fail(err, WA_NOT_FOUND, "\"%s\" does not exist", path);
+	if (fd < 0)
+		return wa_fail_errno(err, errno, "could not open \"%s\"", path);
+	while (got > 0 && length < sizeof(bytes))
+	{
+		got = read(fd, bytes + length, sizeof(bytes) - length);
+		if (got > 0)
+			length += (size_t) got;
+		else if (got < 0 && errno == EINTR)
+			got = 1;
+	}
+	if (got < 0)
+	{
+		wa_fail_errno(err, errno, "could not read \"%s\"", path);
+		close(fd);
+		return err->code;
+	}
+	close(fd);
+	return wa_controlfile_parse(bytes, length, path, control, err);
+}
+
+void
+wa_cli_modes(const char *directory, mode_t *file_mode, mode_t *dir_mode)
+{
+	struct stat st;
+	bool		group = stat(directory, &st) == 0 &&
+		(st.st_mode & S_IRGRP) != 0 && (st.st_mode & S_IXGRP) != 0;
+
+	*file_mode = group ? 0640 : 0600;
+	*dir_mode = group ? 0750 : 0700;
+}
+
+bool
+wa_cli_random(char *text, size_t digits)
+{
+	unsigned char bytes[32];
+
+	if (digits / 2 > sizeof(bytes) ||
+		getrandom(bytes, digits / 2, 0) != (ssize_t) (digits / 2))
+		return false;
+	for (size_t i = 0; i < digits / 2; i++)
+		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+	return true;
+}
+
+void
+wa_cli_json_string(FILE *file, const char *text)
+{
+	if (text == NULL || text[0] == '\0')
+	{
+		fputs("null", file);
+		return;
+	}
+	fputc('"', file);
+	for (const unsigned char *c = (const unsigned char *) text; *c != '\0'; c++)
+	{
+		if (*c == '"' || *c == '\\')
+			fprintf(file, "\\%c", *c);
+		else if (*c < ' ')
+			fprintf(file, "\\u%04x", *c);
+		else
+			fputc(*c, file);
+	}
+	fputc('"', file);
+}

@@ -1,0 +1,54 @@
+/*
+ * cli.h
+ *	  What the subcommands share.
+ */
+#ifndef WA_CLI_H
+#define WA_CLI_H
+
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "core/controlfile.h"
+#include "core/error.h"
+#include "store/store.h"
+
+/* Exit statuses of every subcommand but get (see exitcode.h). */
+#define WA_EXIT_OK			0
+#define WA_EXIT_FAILED		1
+#define WA_EXIT_USAGE		2
+
+/* The subcommands; argv[0] is the name of the subcommand. */
+extern int	wa_cmd_get(int argc, char **argv);
+extern int	wa_cmd_init(int argc, char **argv);
+extern int	wa_cmd_status(int argc, char **argv);
+
+/* Print "walarch SUBCOMMAND: message" and the hint, if any, to stderr. */
+extern void wa_cli_error(const char *subcommand, const WaError *err);
+
+/* Print a usage error and where to look; returns WA_EXIT_USAGE. */
+extern int	wa_cli_usage(const char *subcommand, const char *format,...)
+			__attribute__((format(printf, 2, 3)));
+
+/* --archive, or WALARCH_ARCHIVE, or NULL. */
+extern const char *wa_cli_archive(const char *option);
+
+/* -D, or PGDATA, or NULL. */
+extern const char *wa_cli_datadir(const char *option);
+
+/*
+ * Read DATADIR/global/pg_control.  WA_NOT_FOUND when there is none.
+ */
+extern WaCode wa_cli_control(const char *datadir, WaControlFile *control,
+							 WaError *err);
+
+/* 0600 or 0640, 0700 or 0750, as the permissions of a directory suggest. */
+extern void wa_cli_modes(const char *directory, mode_t *file_mode,
+						 mode_t *dir_mode);
+
+/* Random lower-case hexadecimal digits and a NUL; false when there are none. */
+extern bool wa_cli_random(char *text, size_t digits);
+
+/* A JSON string, quoted and escaped; NULL or empty is null. */
+extern void wa_cli_json_string(FILE *file, const char *text);
+
+#endif							/* WA_CLI_H */

@@ -1,0 +1,427 @@
+/*
+ * cmd_get.c
+ *	  walarch get: the restore_command.
+ */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "archive/delivery.h"
+#include "archive/fetch.h"
+#include "archive/pool.h"
+#include "cli/exitcode.h"
+#include "core/sink_zstd.h"
+
+#define ALSO_MAX				16
+#define SECONDS_MAX				86400
+#define RETRY_FIRST_MS			100
+#define RETRY_MAX_MS			1000
+
+/* Defaults in seconds; a standby cannot be promoted while we run. */
+#define TIMEOUT_RECOVERY_S		60
+#define TIMEOUT_STANDBY_S		5
+#define RETRY_RECOVERY_S		30
+#define RETRY_STANDBY_S			5
+
+static const char usage[] =
+"walarch get restores one file from the archive: the restore_command.\n"
+"\n"
+"Usage:\n"
+"  walarch get --archive DIR [OPTION]... %f %p\n"
+"\n"
+"Options:\n"
+"  --archive DIR     archive directory (or WALARCH_ARCHIVE)\n"
+"  --also DIR        look there, too, for FILE, FILE.zst, FILE.gz and FILE.lz4\n"
+"                    as cp or a compressing archive_command left them; may be\n"
+"                    given several times\n"
+"  --until SEGMENT   recovery ends in this segment: failures for later ones do\n"
+"                    not stop it\n"
+"  --retry-for SEC   try again for so long what may pass (30; on a standby 5)\n"
+"  --timeout SEC     wait no longer for a single operation (60; on a standby 5)\n"
+"  --strict          stop also a standby when the answer is not known\n"
+"  --no-strict       stop nobody\n"
+"  --help            this text\n"
+"\n"
+"Exit status: 0 delivered and verified; 1 proven to be absent; 200 not known,\n"
+"which stops recovery. On a standby (standby.signal in the working directory)\n"
+"200 becomes 1, with a message: it asks again.\n";
+
+typedef struct Options
+{
+	const char *archive;
+	const char *also[ALSO_MAX];
+	int			also_count;
+	bool		until_given;
+	WaWalName	until;
+	bool		standby;
+	bool		strict;
+	long		retry_s;
+	long		timeout_s;
+	const char *file;
+	const char *destination;
+} Options;
+
+/* The attempt that runs in a thread, so that it can be given up. */
+typedef struct GetTask
+{
+	WaTask		task;
+	const Options *options;
+	WaCode		code;
+	WaError		err;
+} GetTask;
+
+static char temporary[WA_DELIVERY_PATH_BYTES];
+
+/* Take the temporary along, then die of the signal as PostgreSQL expects. */
+static void
+die_tidily(int signal_number)
+{
+	(void) unlink(temporary);
+	(void) signal(signal_number, SIG_DFL);
+	(void) raise(signal_number);
+}
+
+static void
+handle_signals(const char *destination)
+{
+	static const int deadly[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+	struct sigaction action;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &action, NULL);
+	sigaction(SIGXFSZ, &action, NULL);
+	if (!wa_delivery_temporary(destination, temporary))
+		return;
+	action.sa_handler = die_tidily;
+	action.sa_flags = SA_NODEFER;
+	for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
+		sigaction(deadly[i], &action, NULL);
+}
+
+static uint64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
+}
+
+/* The last part of a path, and the directory before it. */
+static const char *
+split_path(const char *path, char *directory, size_t directory_bytes)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (slash == NULL)
+	{
+		snprintf(directory, directory_bytes, ".");
+		return path;
+	}
+	snprintf(directory, directory_bytes, "%.*s",
+			 slash == path ? 1 : (int) (slash - path), path);
+	return slash + 1;
+}
+
+/* One attempt, in a thread. */
+static void
+get_run(WaTask *task, WaWorker *worker)
+{
+	GetTask    *self = (GetTask *) task;
+	const Options *options = self->options;
+	WaFetchConfig config = {.archive = options->archive};
+	WaControlFile control;
+	WaZstd	   *zstd;
+	char		directory[WA_DELIVERY_PATH_BYTES];
+	const char *base;
+	mode_t		dir_mode;
+
+	base = split_path(options->destination, directory, sizeof(directory));
+	wa_cli_modes(directory, &config.mode, &dir_mode);
+	config.store.beat = &worker->beat;
+	config.also.directories = options->also;
+	config.also.count = options->also_count;
+	if (strcmp(base, "RECOVERYXLOG") == 0)
+		config.pg_wal = directory;
+
+	switch (self->code = wa_cli_control(".", &control, &self->err))
+	{
+		case WA_OK:
+			config.control = &control;
+			break;
+		case WA_NOT_FOUND:		/* not run in a data directory */
+			break;
+		default:
+			return;
+	}
+	zstd = wa_zstd_open();
+	if (zstd == NULL)
+		self->code = wa_fail(&self->err, WA_NO_MEMORY, "out of memory");
+	else
+		self->code = wa_fetch(&config, zstd, options->file,
+							  options->destination, &self->err);
+	wa_zstd_close(zstd);
+}
+
+static void
+get_release(WaTask *task)
+{
+	free(task);
+}
+
+/* Run one attempt and wait for it, but not longer than the timeout. */
+static WaCode
+attempt(WaPool *pool, const Options *options, WaError *err)
+{
+	GetTask    *get = calloc(1, sizeof(*get));
+	struct pollfd event = {.fd = wa_pool_event_fd(pool), .events = POLLIN};
+	WaTaskState state;
+	WaCode		code;
+
+	if (get == NULL)
+		return wa_fail(err, WA_NO_MEMORY, "out of memory");
+	get->task.run = get_run;
+	get->task.release = get_release;
+	get->options = options;
+	if (wa_pool_submit(pool, &get->task, err) != WA_OK)
+	{
+		free(get);
+		return err->code;
+	}
+	while ((state = wa_pool_watch(pool, &get->task, now_ms(),
+								  (uint64_t) options->timeout_s * 1000)) ==
+		   WA_TASK_RUNNING)
+	{
+		(void) poll(&event, 1, 100);
+		wa_pool_drain_events(pool);
+	}
+	if (state == WA_TASK_STUCK && wa_pool_abandon(pool, &get->task))
+	{
+		wa_fail(err, WA_STUCK,
+				"an operation on the archive \"%s\" has not come back for "
+				"%ld s", options->archive, options->timeout_s);
+		wa_hint(err, "Look at the storage of the archive: is it mounted, "
+				"does it answer?");
+		return err->code;
+	}
+	code = get->code;
+	*err = get->err;
+	free(get);
+	return code;
+}
+
+static void
+sleep_ms(uint64_t duration_ms)
+{
+	struct timespec rest = {
+		.tv_sec = (time_t) (duration_ms / 1000),
+		.tv_nsec = (long) (duration_ms % 1000) * 1000000
+	};
+
+	while (nanosleep(&rest, &rest) != 0 && errno == EINTR)
+		;
+}
+
+/* Attempts until it is known, or until what may pass has not passed. */
+static WaCode
+get_with_retries(const Options *options, bool patient, WaError *err)
+{
+	uint64_t	begun_ms = now_ms();
+	uint64_t	delay_ms = RETRY_FIRST_MS;
+	uint64_t	limit_ms = patient ? (uint64_t) options->retry_s * 1000 : 0;
+	WaPool	   *pool = wa_pool_open(1);
+	WaCode		code;
+
+	if (pool == NULL)
+		return wa_fail(err, WA_NO_MEMORY, "out of memory");
+	for (;;)
+	{
+		code = attempt(pool, options, err);
+		if (code == WA_OK || code == WA_NOT_FOUND || code == WA_STUCK ||
+			!wa_error_transient(err) ||
+			now_ms() - begun_ms + delay_ms > limit_ms)
+			break;
+		sleep_ms(delay_ms);
+		delay_ms = delay_ms * 2 < RETRY_MAX_MS ? delay_ms * 2 : RETRY_MAX_MS;
+	}
+	/* a stuck thread would be waited for; the process ends it */
+	if (code != WA_STUCK)
+		wa_pool_close(pool);
+	return code;
+}
+
+/* One line: what happened, what PostgreSQL will make of it, the way out. */
+static void
+explain(const Options *options, const WaAsker *asker, const WaError *err,
+		int status)
+{
+	bool		history = options->file != NULL &&
+		strstr(options->file, ".history") != NULL;
+
+	fprintf(stderr, "walarch get: could not restore \"%s\": %s",
+			options->file != NULL ? options->file : "?", err->message);
+	if (status == WA_EXIT_GET_STOP)
+		fprintf(stderr, "; recovery stops, because to call the file absent "
+				"could end it early%s", history ? "" :
+				" (if the recovery target lies before this segment, add "
+				"--until SEGMENT to restore_command or set "
+				"recovery_prefetch = off)");
+	else if (asker->beyond_until)
+		fprintf(stderr, "; it lies past --until and is reported as absent");
+	else
+		fprintf(stderr, "; reported as absent, the standby will ask again: do "
+				"not promote it before this is mended, since a promotion "
+				"could miss archived WAL or reuse a timeline number");
+	if (err->hint[0] != '\0')
+		fprintf(stderr, ". %s", err->hint);
+	fputc('\n', stderr);
+}
+
+static bool
+parse_seconds(const char *text, long *value)
+{
+	char	   *end;
+
+	errno = 0;
+	*value = strtol(text, &end, 10);
+	return errno == 0 && end != text && *end == '\0' && *value >= 0 &&
+		*value <= SECONDS_MAX;
+}
+
+/* WA_OK, WA_INVALID with a message, or WA_CANCELLED for --help. */
+static WaCode
+parse_options(int argc, char **argv, Options *options, WaError *err)
+{
+	static const struct option long_options[] = {
+		{"archive", required_argument, NULL, 'a'},
+		{"also", required_argument, NULL, 'A'},
+		{"until", required_argument, NULL, 'u'},
+		{"retry-for", required_argument, NULL, 'r'},
+		{"timeout", required_argument, NULL, 't'},
+		{"strict", no_argument, NULL, 's'},
+		{"no-strict", no_argument, NULL, 'n'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}
+	};
+	int			c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":", long_options, NULL)) != -1)
+	{
+		switch (c)
+		{
+			case 'a':
+				options->archive = optarg;
+				break;
+			case 'A':
+				if (options->also_count == ALSO_MAX)
+					return wa_fail(err, WA_INVALID,
+								   "more than %d directories with --also",
+								   ALSO_MAX);
+				options->also[options->also_count++] = optarg;
+				break;
+			case 'u':
+				if (wa_walname_parse(optarg, &options->until, err) != WA_OK)
+					return err->code;
+				if (options->until.kind != WA_KIND_SEGMENT)
+					return wa_fail(err, WA_INVALID,
+								   "--until needs the name of a WAL segment, "
+								   "not \"%s\"", optarg);
+				options->until_given = true;
+				break;
+			case 'r':
+				if (!parse_seconds(optarg, &options->retry_s))
+					return wa_fail(err, WA_INVALID,
+								   "--retry-for needs seconds from 0 to %d",
+								   SECONDS_MAX);
+				break;
+			case 't':
+				if (!parse_seconds(optarg, &options->timeout_s) ||
+					options->timeout_s == 0)
+					return wa_fail(err, WA_INVALID,
+								   "--timeout needs seconds from 1 to %d",
+								   SECONDS_MAX);
+				break;
+			case 's':
+				options->strict = true;
+				break;
+			case 'n':
+				options->strict = false;
+				break;
+			case 'h':
+				return WA_CANCELLED;
+			default:
+				return wa_fail(err, WA_INVALID, c == ':' ?
+							   "option \"%s\" needs a value" :
+							   "unknown option \"%s\"", argv[optind - 1]);
+		}
+	}
+	options->archive = wa_cli_archive(options->archive);
+	if (argc - optind != 2)
+		return wa_fail(err, WA_INVALID,
+					   "two arguments are needed, %%f and %%p; %d were given",
+					   argc - optind);
+	options->file = argv[optind];
+	options->destination = argv[optind + 1];
+	if (options->archive == NULL)
+		return wa_fail(err, WA_INVALID, "no archive was given: use --archive");
+	return WA_OK;
+}
+
+/* A later segment than --until, on whatever timeline. */
+static bool
+beyond_until(const Options *options)
+{
+	WaWalName	name;
+	WaError		ignored;
+
+	return options->until_given && options->file != NULL &&
+		wa_walname_parse(options->file, &name, &ignored) == WA_OK &&
+		name.kind == WA_KIND_SEGMENT &&
+		(name.log > options->until.log ||
+		 (name.log == options->until.log && name.seg > options->until.seg));
+}
+
+int
+wa_cmd_get(int argc, char **argv)
+{
+	Options		options = {0};
+	WaAsker		asker = {0};
+	WaError		err;
+	WaCode		code;
+	int			status;
+
+	options.standby = wa_exit_on_standby();
+	options.strict = !options.standby;
+	options.retry_s = options.standby ? RETRY_STANDBY_S : RETRY_RECOVERY_S;
+	options.timeout_s = options.standby ?
+		TIMEOUT_STANDBY_S : TIMEOUT_RECOVERY_S;
+
+	code = parse_options(argc, argv, &options, &err);
+	if (code == WA_CANCELLED)
+	{
+		fputs(usage, stdout);
+		return WA_EXIT_GET_DELIVERED;
+	}
+	asker.strict = options.strict;
+	asker.beyond_until = beyond_until(&options);
+	if (code == WA_OK)
+	{
+		handle_signals(options.destination);
+		code = get_with_retries(&options, !asker.beyond_until, &err);
+	}
+	status = wa_exit_get(code, &asker);
+	if (code != WA_OK && code != WA_NOT_FOUND)
+		explain(&options, &asker, &err, status);
+	return status;
+}

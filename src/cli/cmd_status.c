@@ -1,0 +1,302 @@
+/*
+ * cmd_status.c
+ *	  walarch status: the counters of archiving, also when the server is
+ *	  down.
+ */
+#include "cli/cli.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/statusfile.h"
+
+static const char usage[] =
+"walarch status shows how archiving goes on a server, also when it is down.\n"
+"\n"
+"Usage:\n"
+"  walarch status [-D DATADIR] [--json]\n"
+"\n"
+"Options:\n"
+"  -D, --pgdata DIR  data directory of the cluster (or PGDATA)\n"
+"  --json            one JSON object instead of text; sizes in bytes, times in\n"
+"                    milliseconds, points in time as ISO 8601 in UTC\n"
+"  --help            this text\n"
+"\n"
+"Reads pg_stat_tmp/walarch.status and pg_wal/archive_status, nothing else.\n"
+"In SQL the same is the view walarch.status.\n"
+"\n"
+"Exit status: 0 the last attempt succeeded, or there was none; 1 it failed, or\n"
+"the status could not be read; 2 wrong usage.\n";
+
+typedef struct Report
+{
+	WaStatus	status;
+	bool		counted;		/* there is a status file */
+	uint64_t	backlog_files;
+	char		oldest[WA_WALNAME_BYTES];
+	int64_t		oldest_since_s;
+} Report;
+
+static WaCode
+read_status_file(const char *datadir, const char *file, bool *found,
+				 WaStatus *status, WaError *err)
+{
+	unsigned char buffer[WA_STATUSFILE_BYTES + 1];
+	char		path[2048];
+	ssize_t		length;
+	int			fd;
+
+	*found = false;
+	memset(status, 0, sizeof(*status));
+	snprintf(path, sizeof(path), "%s/%s", datadir, file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return WA_OK;
+	if (fd < 0)
+		return wa_fail_errno(err, errno, "could not open \"%s\"", path);
+	length = read(fd, buffer, sizeof(buffer));
+	if (length < 0)
+	{
+		wa_fail_errno(err, errno, "could not read \"%s\"", path);
+		close(fd);
+		return err->code;
+	}
+	close(fd);
+	if (wa_statusfile_decode(buffer, (size_t) length, path, status,
+							 err) != WA_OK)
+		return err->code;
+	*found = true;
+	return WA_OK;
+}
+
+static WaCode
+read_backlog(const char *datadir, Report *report, WaError *err)
+{
+	char		path[2048];
+	char		file[4096];
+	DIR		   *dir;
+	struct dirent *entry;
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/pg_wal/archive_status", datadir);
+	dir = opendir(path);
+	if (dir == NULL)
+		return wa_fail_errno(err, errno, "could not open directory \"%s\"",
+							 path);
+	while ((entry = readdir(dir)) != NULL)
+	{
+		size_t		length = strlen(entry->d_name);
+
+		if (length <= 6 || length - 6 >= WA_WALNAME_BYTES ||
+			strcmp(entry->d_name + length - 6, ".ready") != 0)
+			continue;
+		report->backlog_files++;
+		snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
+		if (stat(file, &st) != 0)
+			continue;
+		if (report->oldest_since_s == 0 ||
+			(int64_t) st.st_mtime < report->oldest_since_s)
+		{
+			report->oldest_since_s = (int64_t) st.st_mtime;
+			snprintf(report->oldest, sizeof(report->oldest), "%.*s",
+					 (int) (length - 6), entry->d_name);
+		}
+	}
+	closedir(dir);
+	return WA_OK;
+}
+
+/* ISO 8601 in UTC; empty for "never". */
+static const char *
+time_text(int64_t unix_us, char *text, size_t bytes)
+{
+	time_t		seconds = (time_t) (unix_us / 1000000);
+	struct tm	parts;
+
+	text[0] = '\0';
+	if (unix_us != 0 && gmtime_r(&seconds, &parts) != NULL)
+		strftime(text, bytes, "%Y-%m-%dT%H:%M:%SZ", &parts);
+	return text;
+}
+
+static const char *
+state_of(const Report *report)
+{
+	if (!report->counted)
+		return "unconfigured";
+	if (report->status.consecutive_failures > 0)
+		return "failing";
+	if (report->backlog_files > 0 &&
+		(int64_t) time(NULL) - report->oldest_since_s > 60)
+		return "behind";
+	return "ok";
+}
+
+static void
+json_string(const char *name, const char *text)
+{
+	printf("  \"%s\": ", name);
+	wa_cli_json_string(stdout, text);
+	printf(",\n");
+}
+
+static void
+json_number(const char *name, uint64_t value)
+{
+	printf("  \"%s\": %" PRIu64 ",\n", name, value);
+}
+
+static void
+print_json(const Report *report)
+{
+	const WaStatus *status = &report->status;
+	char		text[64];
+
+	printf("{\n");
+	json_string("state", state_of(report));
+	json_string("archive", status->archive);
+	json_string("archive_id", status->archive_id);
+	json_string("last_archived_wal", status->last_archived_wal);
+	json_string("last_archived_time",
+				time_text(status->last_archived_us, text, sizeof(text)));
+	json_number("archived_count", status->archived_count);
+	json_number("identical_count", status->identical_count);
+	json_number("conflict_count", status->conflict_count);
+	json_number("replaced_count", status->replaced_count);
+	json_number("damaged_source_count", status->damaged_source_count);
+	json_number("failed_count", status->failed_count);
+	json_number("consecutive_failures", status->consecutive_failures);
+	json_string("last_failed_wal", status->last_failed_wal);
+	json_string("last_failed_time",
+				time_text(status->last_failed_us, text, sizeof(text)));
+	json_string("last_error", status->last_error);
+	json_string("last_error_sqlstate", status->last_error_sqlstate);
+	json_number("backlog_files", report->backlog_files);
+	json_string("oldest_waiting_wal", report->oldest);
+	json_string("oldest_waiting_since",
+				time_text(report->oldest_since_s * 1000000, text,
+						  sizeof(text)));
+	json_number("raw_bytes", status->raw_bytes);
+	json_number("stored_bytes", status->stored_bytes);
+	json_number("read_ms", status->read_us / 1000);
+	json_number("compress_ms", status->compress_us / 1000);
+	json_number("store_ms", status->store_us / 1000);
+	json_number("free_bytes", status->free_bytes);
+	json_string("free_bytes_time",
+				time_text(status->free_bytes_us, text, sizeof(text)));
+	printf("  \"stats_since\": ");
+	wa_cli_json_string(stdout, time_text(status->since_us, text,
+										 sizeof(text)));
+	printf("\n}\n");
+}
+
+static void
+line(const char *name, const char *text)
+{
+	if (text[0] != '\0')
+		printf("%-22s %s\n", name, text);
+}
+
+static void
+print_text(const Report *report)
+{
+	const WaStatus *status = &report->status;
+	char		text[64];
+
+	line("state", state_of(report));
+	if (!report->counted)
+		printf("%-22s %s\n", "",
+			   "no file has been archived by walarch on this server");
+	line("archive", status->archive);
+	line("archive id", status->archive_id);
+	line("last archived", status->last_archived_wal);
+	line("  at", time_text(status->last_archived_us, text, sizeof(text)));
+	printf("%-22s %" PRIu64 " (identical %" PRIu64 ", replaced %" PRIu64
+		   ", damaged at source %" PRIu64 ")\n", "archived",
+		   status->archived_count, status->identical_count,
+		   status->replaced_count, status->damaged_source_count);
+	printf("%-22s %" PRIu64 " (conflicts %" PRIu64 ", since last success %"
+		   PRIu64 ")\n", "failed attempts", status->failed_count,
+		   status->conflict_count, status->consecutive_failures);
+	line("last failed", status->last_failed_wal);
+	line("  at", time_text(status->last_failed_us, text, sizeof(text)));
+	line("  error", status->last_error);
+	printf("%-22s %" PRIu64 " files\n", "waiting", report->backlog_files);
+	line("  oldest", report->oldest);
+	line("  since", time_text(report->oldest_since_s * 1000000, text,
+							  sizeof(text)));
+	if (status->stored_bytes > 0)
+		printf("%-22s %" PRIu64 " MB in %" PRIu64 " MB, ratio %.2f\n",
+			   "stored", status->raw_bytes >> 20, status->stored_bytes >> 20,
+			   (double) status->raw_bytes / (double) status->stored_bytes);
+	line("counting since", time_text(status->since_us, text, sizeof(text)));
+}
+
+int
+wa_cmd_status(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{"pgdata", required_argument, NULL, 'D'},
+		{"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}
+	};
+	const char *datadir = NULL;
+	bool		json = false;
+	bool		based;
+	Report		report = {0};
+	WaStatus	baseline;
+	WaError		err;
+	int			c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":D:", long_options, NULL)) != -1)
+	{
+		switch (c)
+		{
+			case 'D':
+				datadir = optarg;
+				break;
+			case 'j':
+				json = true;
+				break;
+			case 'h':
+				fputs(usage, stdout);
+				return WA_EXIT_OK;
+			default:
+				return wa_cli_usage("status", "invalid option \"%s\"",
+									argv[optind - 1]);
+		}
+	}
+	if (optind < argc)
+		return wa_cli_usage("status", "unexpected argument \"%s\"",
+							argv[optind]);
+	datadir = wa_cli_datadir(datadir);
+	if (datadir == NULL)
+		return wa_cli_usage("status", "no data directory was given: use -D");
+
+	if (read_backlog(datadir, &report, &err) != WA_OK ||
+		read_status_file(datadir, WA_STATUS_FILE, &report.counted,
+						 &report.status, &err) != WA_OK ||
+		read_status_file(datadir, WA_BASELINE_FILE, &based, &baseline,
+						 &err) != WA_OK)
+	{
+		wa_cli_error("status", &err);
+		return WA_EXIT_FAILED;
+	}
+	if (based)
+		wa_status_subtract(&report.status, &baseline);
+	if (json)
+		print_json(&report);
+	else
+		print_text(&report);
+	return report.status.consecutive_failures > 0 ?
+		WA_EXIT_FAILED : WA_EXIT_OK;
+}

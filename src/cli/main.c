@@ -1,0 +1,83 @@
+/*
+ * main.c
+ *	  walarch: the command.
+ */
+#include "cli/cli.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/exitcode.h"
+
+typedef struct Subcommand
+{
+	const char *name;
+	int			(*run) (int argc, char **argv);
+	const char *purpose;
+} Subcommand;
+
+static const Subcommand subcommands[] = {
+	{"get", wa_cmd_get, "restore one file: the restore_command"},
+	{"init", wa_cmd_init, "make a directory the archive of a cluster"},
+	{"status", wa_cmd_status, "show how archiving goes on a server"},
+};
+
+#define SUBCOMMANDS_COUNT	(sizeof(subcommands) / sizeof(subcommands[0]))
+
+static void
+print_help(void)
+{
+	printf("walarch archives PostgreSQL's WAL and brings it back.\n\n"
+		   "Usage:\n  walarch SUBCOMMAND [OPTION]...\n\nSubcommands:\n");
+	for (size_t i = 0; i < SUBCOMMANDS_COUNT; i++)
+		printf("  %-8s %s\n", subcommands[i].name, subcommands[i].purpose);
+	printf("\n\"walarch SUBCOMMAND --help\" tells more; --version the "
+		   "version.\n");
+}
+
+/*
+ * A missing standard descriptor would be given to the next file opened, and
+ * a message would be written into it.
+ */
+static bool
+hold_standard_descriptors(void)
+{
+	int			fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+int
+main(int argc, char **argv)
+{
+	if (!hold_standard_descriptors())
+		return WA_EXIT_GET_STOP;
+	if (argc < 2)
+	{
+		print_help();
+		return wa_exit_misuse();
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-?") == 0)
+	{
+		print_help();
+		return WA_EXIT_OK;
+	}
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
+	{
+		printf("walarch %s\n", WA_VERSION);
+		return WA_EXIT_OK;
+	}
+	for (size_t i = 0; i < SUBCOMMANDS_COUNT; i++)
+		if (strcmp(argv[1], subcommands[i].name) == 0)
+			return subcommands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "walarch: unknown subcommand \"%s\"\n"
+			"Try \"walarch --help\".\n", argv[1]);
+	return wa_exit_misuse();
+}
