@@ -19,8 +19,9 @@ PURE   = $(call objects,src/core/*.c src/store/*.c src/archive/*.c)
 SERVER = walarch_module.o $(call objects,src/server/*.c)
 CLI    = $(call objects,src/cli/*.c)
 
-# Foreign formats are read by the command only; the server needs no lz4 and zlib.
-CLI_ONLY = src/core/sink_gzip.o src/core/sink_lz4.o src/archive/foreign.o
+# Restoring is the command's work only; the server needs no lz4 and zlib.
+CLI_ONLY = $(addprefix src/core/,sink_gzip.o sink_lz4.o) \
+		   $(addprefix src/archive/,ancestry.o delivery.o fetch.o foreign.o)
 
 OBJS          = $(SERVER) $(filter-out $(CLI_ONLY),$(PURE))
 PURE_LIBS     = -lzstd -lxxhash -lpthread
@@ -68,9 +69,10 @@ $(CLI): walarch.control
 
 # Debian's PGXS tracks no header, so any header rebuilds everything.
 $(sort $(OBJS) $(PURE) $(CLI)): $(wildcard $(SRC)src/*/*.h)
+walarch.so walarch: $(SRC)Makefile
 
 walarch: $(CLI) $(PURE)
-	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_EX) $(CLI_LIBS) -o $@
+	$(CC) $(CFLAGS) $(filter %.o,$^) $(LDFLAGS) $(LDFLAGS_EX) $(CLI_LIBS) -o $@
 
 # Unit tests: each t/unit/NAME.c is a program that prints TAP. A sanitized
 # variant has its objects and programs in a directory of its own.
