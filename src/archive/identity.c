@@ -75,7 +75,8 @@ count_foreign(void *arg, const char *name, bool is_prefix, WaError *err)
 
 	(void) err;
 	(void) is_prefix;
-	if (strcmp(name, "lost+found") != 0 && strcmp(name, "tmp") != 0)
+	if (strcmp(name, "lost+found") != 0 && strcmp(name, "tmp") != 0 &&
+		strcmp(name, WA_PREFIX_WAL) != 0)
 		(*foreign)++;
 	return WA_OK;
 }
@@ -96,7 +97,9 @@ wa_identity_empty(WaStore *store, bool *empty, WaError *err)
 	int			foreign = 0;
 
 	if (wa_store_list(store, "", count_foreign, &foreign, err) != WA_OK ||
-		wa_store_list(store, "tmp", count_all, &foreign, err) != WA_OK)
+		wa_store_list(store, "tmp", count_all, &foreign, err) != WA_OK ||
+		wa_store_list(store, WA_PREFIX_WAL, count_all, &foreign,
+					  err) != WA_OK)
 		return err->code;
 	*empty = foreign == 0;
 	return WA_OK;
@@ -119,7 +122,8 @@ create_marker(WaStore *store, const WaIdentity *identity, WaMarker *marker,
 	length = wa_marker_format(marker, text);
 
 	*created = false;
-	if (wa_put_begin(store, WA_KEY_MARKER, &put, err) != WA_OK)
+	if (wa_store_make_prefix(store, WA_PREFIX_WAL, err) != WA_OK ||
+		wa_put_begin(store, WA_KEY_MARKER, &put, err) != WA_OK)
 		return err->code;
 	if (wa_put_write(put, text, length, err) == WA_OK &&
 		wa_put_stage(put, err) == WA_OK &&

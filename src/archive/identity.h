@@ -59,7 +59,10 @@ extern WaCode wa_identity_attach(WaStore *store, const WaIdentity *identity,
 extern WaCode wa_identity_init(WaStore *store, const WaIdentity *identity,
 							   WaMarker *marker, WaError *err);
 
-/* Nothing there but lost+found and an empty tmp/? */
+/*
+ * Nothing there but lost+found and our own tmp/ and wal/, both empty?  Those
+ * are made before the marker, and a crash can come between.
+ */
 extern WaCode wa_identity_empty(WaStore *store, bool *empty, WaError *err);
 
 #endif							/* WA_IDENTITY_H */

@@ -10,6 +10,7 @@
 #include "store/store.h"
 
 #define WA_KEY_MARKER	"archive.id"
+#define WA_PREFIX_WAL	"wal"
 
 /* Key of the object of a WAL file (key: WA_KEY_BYTES). */
 extern void wa_layout_key(const WaWalName *name, char *key);

@@ -38,6 +38,7 @@ struct WaPool
 	bool		ending;
 	WaTask	   *first;
 	WaTask	   *last;
+	WaTask	   *abandoned;		/* given up, not yet back */
 	int			event_fd;
 };
 
@@ -113,6 +114,17 @@ take_task(WaPool *pool)
 	return task;
 }
 
+/* Mutex held. */
+static void
+unlink_abandoned(WaPool *pool, WaTask *task)
+{
+	WaTask	  **at = &pool->abandoned;
+
+	while (*at != task)
+		at = &(*at)->next;
+	*at = task->next;
+}
+
 static void *
 worker_main(void *arg)
 {
@@ -137,6 +149,7 @@ worker_main(void *arg)
 		if (task->state == TASK_ABANDONED)
 		{
 			pool->stuck--;
+			unlink_abandoned(pool, task);
 			pthread_mutex_unlock(&pool->mutex);
 			task->release(task);
 			pthread_mutex_lock(&pool->mutex);
@@ -290,7 +303,8 @@ wa_pool_abandon(WaPool *pool, WaTask *task)
 			break;
 		default:
 			task->state = TASK_ABANDONED;
-			atomic_store(&task->worker->beat.cancelled, true);
+			task->next = pool->abandoned;
+			pool->abandoned = task;
 			pool->stuck++;
 	}
 	pthread_mutex_unlock(&pool->mutex);
@@ -347,6 +361,8 @@ wa_pool_close(WaPool *pool)
 	queued = pool->first;
 	pool->first = pool->last = NULL;
 	pool->ending = true;
+	for (WaTask *task = pool->abandoned; task != NULL; task = task->next)
+		atomic_store(&task->worker->beat.cancelled, true);
 	pthread_cond_broadcast(&pool->work);
 	while (pool->threads > pool->stuck)
 		pthread_cond_wait(&pool->gone, &pool->mutex);

@@ -7,8 +7,10 @@
  * worker's own workspace.  Threads are started when first needed, so that an
  * idle pool has none.
  *
- * A task that makes no progress can be abandoned: its worker is told to give
- * up and releases the task when it comes back, which may be never.
+ * A task that makes no progress can be abandoned: its opener no longer waits
+ * for it.  When the operation comes back after all, the task goes on to its
+ * end (an fsync slower than anybody's patience must not fail for ever) and
+ * is released by its worker; once the pool is closed it gives up instead.
  */
 #ifndef WA_POOL_H
 #define WA_POOL_H

@@ -97,6 +97,8 @@ wa_archive_open(const WaArchiveConfig *config)
 		return NULL;
 	}
 	archive->config = *config;
+	if (config->suspect_key[0] != '\0')
+		wa_store_memo_suspect_add(archive->memo, config->suspect_key);
 	pthread_mutex_init(&archive->mutex, NULL);
 	atomic_init(&archive->holders, 1);
 	return archive;
@@ -721,6 +723,11 @@ wa_push_commit(WaPush *push, int level, WaError *err)
 	if (code == WA_OK && again)
 		code = wa_fail(err, WA_CHANGED,
 					   "\"%s\" keeps changing in the archive", push->key);
+
+	if (code != WA_OK &&
+		wa_store_memo_suspect(push->archive->memo, push->key))
+		memcpy(push->result->suspect_key, push->key,
+			   sizeof(push->result->suspect_key));
 
 	/* whatever was not counted on the way belongs to storing */
 	push->result->store_us += clock_us(push) - begun -

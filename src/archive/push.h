@@ -52,6 +52,8 @@ typedef struct WaArchiveConfig
 	mode_t		dir_mode;
 	char		token[WA_TOKEN_BYTES];	/* of this process */
 	char		last_tokens[2][WA_TOKEN_BYTES];	/* of earlier ones, to sweep */
+	char		suspect_key[WA_KEY_BYTES];	/* an fsync of it failed in an
+											 * earlier process; or empty */
 	char		new_archive_id[WA_ARCHIVE_ID_TEXT_BYTES];
 	uint64_t	(*now_us) (void);	/* a clock that only goes forward */
 } WaArchiveConfig;
@@ -80,6 +82,8 @@ typedef struct WaPushResult
 	bool		free_bytes_known;
 	char		damage[WA_DAMAGE_TEXT_BYTES];	/* of the source; or empty */
 	char		aside_key[WA_KEY_BYTES];	/* where a damaged object went */
+	char		suspect_key[WA_KEY_BYTES];	/* visible, but an fsync of it
+											 * failed; or empty */
 	WaAttached	attached;
 	bool		sweep_done;		/* by this call */
 	uint64_t	swept;

@@ -11,7 +11,10 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define CONTROL_TRIES	5
 
 void
 wa_cli_error(const char *subcommand, const WaError *err)
@@ -54,8 +57,8 @@ wa_cli_datadir(const char *option)
 	return option_or_environment(option, "PGDATA");
 }
 
-WaCode
-wa_cli_control(const char *datadir, WaControlFile *control, WaError *err)
+static WaCode
+read_control(const char *datadir, WaControlFile *control, WaError *err)
 {
 	unsigned char bytes[WA_CONTROLFILE_BYTES];
 	char		path[2048];
@@ -85,6 +88,21 @@ wa_cli_control(const char *datadir, WaControlFile *control, WaError *err)
 	}
 	close(fd);
 	return wa_controlfile_parse(bytes, length, path, control, err);
+}
+
+WaCode
+wa_cli_control(const char *datadir, WaControlFile *control, WaError *err)
+{
+	static const struct timespec pause = {0, 20 * 1000 * 1000};
+	WaCode		code = read_control(datadir, control, err);
+
+	/* the server may have been writing it: look again */
+	for (int tries = 0; code == WA_DAMAGED && tries < CONTROL_TRIES; tries++)
+	{
+		nanosleep(&pause, NULL);
+		code = read_control(datadir, control, err);
+	}
+	return code;
 }
 
 void

@@ -14,7 +14,7 @@
 #define HEADER		16
 
 /* Fixed widths and no padding: the struct is the format. */
-_Static_assert(sizeof(WaStatus) == 2400, "the status file has changed: "
+_Static_assert(sizeof(WaStatus) == 2560, "the status file has changed: "
 			   "give it another VERSION");
 
 void
@@ -37,6 +37,7 @@ terminate(WaStatus *status)
 	status->last_failed_wal[sizeof(status->last_failed_wal) - 1] = '\0';
 	status->archive_id[sizeof(status->archive_id) - 1] = '\0';
 	status->last_error_sqlstate[sizeof(status->last_error_sqlstate) - 1] = '\0';
+	status->suspect_key[sizeof(status->suspect_key) - 1] = '\0';
 	status->archive[sizeof(status->archive) - 1] = '\0';
 	status->last_error[sizeof(status->last_error) - 1] = '\0';
 }

@@ -19,6 +19,7 @@
 #define WA_BASELINE_FILE	"pg_stat_tmp/walarch.baseline"
 
 #define WA_STATUS_TOKEN_BYTES	24
+#define WA_STATUS_KEY_BYTES		160
 #define WA_STATUS_PATH_BYTES	1024
 #define WA_STATUS_ERROR_BYTES	1024
 #define WA_STATUS_SQLSTATE_BYTES	8
@@ -60,6 +61,7 @@ typedef struct WaStatus
 	char		last_failed_wal[WA_WALNAME_BYTES];
 	char		archive_id[40];
 	char		last_error_sqlstate[WA_STATUS_SQLSTATE_BYTES];
+	char		suspect_key[WA_STATUS_KEY_BYTES];	/* object whose fsync failed */
 	char		archive[WA_STATUS_PATH_BYTES];
 	char		last_error[WA_STATUS_ERROR_BYTES];
 } WaStatus;

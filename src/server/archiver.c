@@ -202,6 +202,9 @@ set_up(WaError *err)
 		config.file_mode = pg_file_create_mode;
 		config.dir_mode = pg_dir_create_mode;
 		config.now_us = monotonic_us;
+		if (strcmp(wanted.archive, status.archive) == 0)
+			strlcpy(config.suspect_key, status.suspect_key,
+					sizeof(config.suspect_key));
 		if (!new_tokens(&config, err))
 			return false;
 		if (!random_text(config.new_archive_id, WA_ARCHIVE_ID_TEXT_BYTES - 1))
@@ -382,6 +385,7 @@ count_success(const char *file, const WaPushResult *result)
 	status.compress_us += result->compress_us;
 	status.store_us += result->store_us;
 	status.consecutive_failures = 0;
+	status.suspect_key[0] = '\0';
 	status.last_archived_us = now;
 	strlcpy(status.last_archived_wal, file, sizeof(status.last_archived_wal));
 	strlcpy(status.archive_id, result->attached.marker.archive_id,
@@ -396,8 +400,11 @@ count_success(const char *file, const WaPushResult *result)
 }
 
 static void
-count_failure(const char *file, const WaError *err)
+count_failure(const char *file, const WaPushResult *result, const WaError *err)
 {
+	if (result->suspect_key[0] != '\0')
+		strlcpy(status.suspect_key, result->suspect_key,
+				sizeof(status.suspect_key));
 	status.failed_count++;
 	status.consecutive_failures++;
 	if (err->code == WA_CONFLICT)
@@ -459,7 +466,7 @@ walarch_archiver_archive(const char *file, const char *path)
 		}
 		else
 		{
-			count_failure(file, &err);
+			count_failure(file, &result, &err);
 			publish();
 			walarch_report(WARNING, file, &err);
 		}

@@ -4,8 +4,6 @@
  */
 #include "server/settings.h"
 
-#include <limits.h>
-
 #include "server/compat.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -93,14 +91,12 @@ walarch_settings_define(void)
 bool
 walarch_settings_archive(char path[WA_ARCHIVE_PATH_BYTES])
 {
-	size_t		length;
-
 	if (walarch_archive == NULL || walarch_archive[0] == '\0')
 		return false;
 	strlcpy(path, walarch_archive, WA_ARCHIVE_PATH_BYTES);
-	length = strlen(path);
-	while (length > 1 && path[length - 1] == '/')
-		path[--length] = '\0';
+
+	/* one spelling only: walarch.known compares paths */
+	canonicalize_path(path);
 	return true;
 }
 

@@ -18,7 +18,7 @@ extern int	walarch_timeout;	/* ms */
 /* Define them; from _PG_init. */
 extern void walarch_settings_define(void);
 
-/* walarch.archive without trailing slashes; false when it is not set. */
+/* walarch.archive in its shortest spelling; false when it is not set. */
 extern bool walarch_settings_archive(char path[WA_ARCHIVE_PATH_BYTES]);
 
 /*

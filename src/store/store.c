@@ -111,6 +111,13 @@ wa_store_stat(WaStore *store, const char *key, WaStat *stat, WaError *err)
 }
 
 WaCode
+wa_store_make_prefix(WaStore *store, const char *prefix, WaError *err)
+{
+	assert(wa_key_valid(prefix));
+	return store->ops->make_prefix(store, prefix, err);
+}
+
+WaCode
 wa_store_list(WaStore *store, const char *prefix, WaListFn each, void *arg,
 			  WaError *err)
 {

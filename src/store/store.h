@@ -72,6 +72,8 @@ typedef struct WaStoreOps
 						WaError *err);
 	WaCode		(*stat) (WaStore *store, const char *key, WaStat *stat,
 						 WaError *err);
+	WaCode		(*make_prefix) (WaStore *store, const char *prefix,
+								WaError *err);
 	WaCode		(*list) (WaStore *store, const char *prefix, WaListFn each,
 						 void *arg, WaError *err);
 	WaCode		(*remove) (WaStore *store, const char *key, WaError *err);
@@ -109,6 +111,9 @@ extern WaCode wa_store_dir_open(const char *path,
  */
 extern WaStoreMemo *wa_store_memo_open(void);
 extern void wa_store_memo_close(WaStoreMemo *memo);	/* safe on NULL */
+
+/* An fsync failed after the object had become visible. */
+extern void wa_store_memo_suspect_add(WaStoreMemo *memo, const char *key);
 
 /* Has an fsync of this object failed since this process began? */
 extern bool wa_store_memo_suspect(WaStoreMemo *memo, const char *key);
@@ -175,6 +180,14 @@ extern WaCode wa_store_get(WaStore *store, const char *key,
 /* WA_NOT_FOUND is proof of absence in this very place. */
 extern WaCode wa_store_stat(WaStore *store, const char *key, WaStat *stat,
 							WaError *err);
+
+/*
+ * Make a prefix that is to exist from the beginning, durably.  From then on
+ * "absent" is believed only below prefixes that exist: a lookup whose first
+ * part is missing is WA_IO, since something has been taken away.
+ */
+extern WaCode wa_store_make_prefix(WaStore *store, const char *prefix,
+								   WaError *err);
 
 /*
  * The names directly below a prefix ("" for the top), unsorted, hidden ones

@@ -222,6 +222,38 @@ same_stat(const struct stat *st, const WaStat *expected)
 		memcmp(now.identity, expected->identity, sizeof(now.identity)) == 0;
 }
 
+/*
+ * ENOENT proves absence only below a first part that is there: a "wal" that
+ * was renamed, or is a file system of its own and not mounted, proves
+ * nothing.
+ */
+static WaCode
+fail_absent(DirStore *self, const char *key, WaError *err)
+{
+	const char *slash = strchr(key, '/');
+	char		first[WA_KEY_BYTES];
+	struct stat st;
+	int			result;
+
+	if (slash != NULL)
+	{
+		memcpy(first, key, (size_t) (slash - key));
+		first[slash - key] = '\0';
+		IO(self, result, fstatat(self->fd, first, &st, 0));
+		if (result != 0 && errno == ENOENT)
+		{
+			fail_io(err, ENOENT, "open directory", self, first);
+			wa_hint(err, "The archive has lost this directory: is it a file "
+					"system of its own that is not mounted, was it renamed?");
+			return err->code;
+		}
+		if (result != 0)
+			return fail_io(err, errno, "stat", self, first);
+	}
+	return wa_fail(err, WA_NOT_FOUND, "\"%s/%s\" does not exist",
+				   self->path, key);
+}
+
 /* Open an object for reading; anything but a regular file is an error. */
 static WaCode
 open_object(DirStore *self, const char *key, int *fd, struct stat *st,
@@ -233,8 +265,7 @@ open_object(DirStore *self, const char *key, int *fd, struct stat *st,
 	if (*fd < 0)
 	{
 		if (errno == ENOENT)
-			return wa_fail(err, WA_NOT_FOUND, "\"%s/%s\" does not exist",
-						   self->path, key);
+			return fail_absent(self, key, err);
 		return fail_io(err, errno, "open", self, key);
 	}
 	IO(self, result, fstat(*fd, st));
@@ -418,82 +449,124 @@ check_judged(DirStore *self, const char *name, const WaStat *judged,
 	return WA_OK;
 }
 
-/* Give the old bytes a second name before the first is taken away. */
+/*
+ * Where names can be exchanged: ours becomes durable under aside_key first,
+ * then both names are exchanged in one step.  At no moment is the key absent
+ * or the old object without a name, and nothing that a sweep would take ever
+ * holds it.  Had somebody else put another object there since we judged the
+ * old one, the exchange brings it to light and is undone.
+ *
+ * EINVAL, ENOSYS or EOPNOTSUPP in errno with *exchanged false: not here.
+ */
 static WaCode
-keep_old(DirStore *self, const char *key, const WaStat *judged,
-		 const char *aside_key, WaError *err)
+exchange(DirStore *self, DirPut *put, const WaStat *judged,
+		 const char *aside_key, bool *exchanged, WaError *err)
+{
+	int			result;
+	bool		moved;
+
+	*exchanged = false;
+	if (publish(self, put->temporary, aside_key, &moved) != 0)
+	{
+		if (errno == EEXIST)
+			return wa_fail(err, WA_EXISTS, "\"%s/%s\" already exists",
+						   self->path, aside_key);
+		return fail_io(err, errno, "publish", self, aside_key);
+	}
+	put->named = !moved;
+	if (sync_name(self, aside_key, err) != WA_OK)
+		goto undo;
+
+	IO(self, result, renameat2(self->fd, aside_key, self->fd, put->put.key,
+							   RENAME_EXCHANGE));
+	if (result != 0)
+	{
+		int			errno_value = errno;
+
+		if (errno_value == EINVAL || errno_value == ENOSYS ||
+			errno_value == EOPNOTSUPP)
+			err->code = WA_OK;	/* the caller knows another way */
+		else
+			fail_io(err, errno_value, "replace", self, put->put.key);
+		goto undo;
+	}
+	if (check_judged(self, aside_key, judged, err) == WA_OK)
+	{
+		*exchanged = true;
+		return WA_OK;
+	}
+	IO(self, result, renameat2(self->fd, aside_key, self->fd, put->put.key,
+							   RENAME_EXCHANGE));
+	if (result != 0)
+		return err->code;		/* both are there for a person to see */
+
+undo:
+	/* back under the temporary's name, for another try or for put_close */
+	if (moved && renameat(self->fd, aside_key, self->fd, put->temporary) == 0)
+		put->named = true;
+	else if (!moved)
+		(void) unlinkat(self->fd, aside_key, 0);
+	return err->code;
+}
+
+/*
+ * Where they cannot: a second name for the old bytes, then a plain rename.
+ * Weaker: what somebody else published in the moment between the last look
+ * and the rename is replaced unseen.
+ */
+static WaCode
+link_and_rename(DirStore *self, DirPut *put, const WaStat *judged,
+				const char *aside_key, WaError *err)
 {
 	int			result;
 
-	if (make_parents(self, aside_key, err) != WA_OK)
-		return err->code;
-	IO(self, result, linkat(self->fd, key, self->fd, aside_key, 0));
+	IO(self, result, linkat(self->fd, put->put.key, self->fd, aside_key, 0));
 	if (result != 0)
 	{
 		if (errno == EEXIST)
 			return wa_fail(err, WA_EXISTS, "\"%s/%s\" already exists",
 						   self->path, aside_key);
-		return fail_io(err, errno, "set aside", self, key);
+		return fail_io(err, errno, "set aside", self, put->put.key);
 	}
 	if (check_judged(self, aside_key, judged, err) != WA_OK ||
-		sync_name(self, aside_key, err) != WA_OK)
+		sync_name(self, aside_key, err) != WA_OK ||
+		check_judged(self, put->put.key, judged, err) != WA_OK)
+		goto undo;
+	IO(self, result, renameat(self->fd, put->temporary, self->fd,
+							  put->put.key));
+	if (result != 0)
 	{
-		(void) unlinkat(self->fd, aside_key, 0);
-		return err->code;
+		fail_io(err, errno, "replace", self, put->put.key);
+		goto undo;
 	}
+	put->named = false;
 	return WA_OK;
+
+undo:
+	(void) unlinkat(self->fd, aside_key, 0);
+	return err->code;
 }
 
-/*
- * The old bytes are linked under aside_key first, then exchanged with ours.
- * The exchange gives back what was really replaced: had somebody else put a
- * good object there since we judged the old one, it is put back.  Where the
- * file system cannot exchange, a plain rename leaves that moment open.
- */
 static WaCode
 dir_put_set_aside(WaPut *put, const WaStat *judged, const char *aside_key,
 				  WaError *err)
 {
 	DirPut	   *self = (DirPut *) put;
 	DirStore   *store = (DirStore *) put->store;
-	int			result;
+	bool		exchanged;
 
 	assert(self->fd == -1);
-	if (keep_old(store, put->key, judged, aside_key, err) != WA_OK)
+	if (check_judged(store, put->key, judged, err) != WA_OK ||
+		make_parents(store, aside_key, err) != WA_OK ||
+		exchange(store, self, judged, aside_key, &exchanged, err) != WA_OK)
+		return err->code;
+	if (!exchanged &&
+		link_and_rename(store, self, judged, aside_key, err) != WA_OK)
 		return err->code;
 
-	IO(store, result, renameat2(store->fd, self->temporary, store->fd,
-								put->key, RENAME_EXCHANGE));
-	if (result == 0)
-	{
-		if (check_judged(store, self->temporary, judged, err) != WA_OK)
-		{
-			int			back;
-
-			IO(store, back, renameat2(store->fd, self->temporary, store->fd,
-									  put->key, RENAME_EXCHANGE));
-			if (back == 0)
-				(void) unlinkat(store->fd, aside_key, 0);
-			else
-				self->named = false;	/* keep both for a person to see */
-			return err->code;
-		}
-		/* put_close removes the old bytes' temporary name */
-	}
-	else if (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)
-	{
-		if (check_judged(store, put->key, judged, err) != WA_OK)
-			return err->code;
-		IO(store, result, renameat(store->fd, self->temporary, store->fd,
-								   put->key));
-		if (result != 0)
-			return fail_io(err, errno, "replace", store, put->key);
-		self->named = false;
-	}
-	else
-		return fail_io(err, errno, "replace", store, put->key);
-
 	wa_memo_suspect_clear(store->options.memo, put->key);
+	if (note_dirty(store, aside_key, err) != WA_OK)
+		return err->code;
 	return note_dirty(store, put->key, err);
 }
 
@@ -531,7 +604,7 @@ dir_sync(WaStore *store, WaError *err)
 	}
 	if (code != WA_OK)
 		for (int i = 0; i < self->dirty_count; i++)
-			wa_memo_suspect_add(self->options.memo, self->dirty[i]);
+			wa_store_memo_suspect_add(self->options.memo, self->dirty[i]);
 	self->dirty_count = 0;
 	return code;
 }
@@ -553,13 +626,13 @@ dir_persist(WaStore *store, const char *key, WaError *err)
 	if (result != 0)
 	{
 		if (errno_value != ECANCELED)
-			wa_memo_suspect_add(self->options.memo, key);
+			wa_store_memo_suspect_add(self->options.memo, key);
 		return fail_io(err, errno_value, "fsync", self, key);
 	}
 	if (sync_name(self, key, err) != WA_OK)
 	{
 		if (err->code != WA_CANCELLED)
-			wa_memo_suspect_add(self->options.memo, key);
+			wa_store_memo_suspect_add(self->options.memo, key);
 		return err->code;
 	}
 	return WA_OK;
@@ -625,8 +698,7 @@ dir_stat(WaStore *store, const char *key, WaStat *result, WaError *err)
 	if (rc != 0)
 	{
 		if (errno == ENOENT)
-			return wa_fail(err, WA_NOT_FOUND, "\"%s/%s\" does not exist",
-						   self->path, key);
+			return fail_absent(self, key, err);
 		return fail_io(err, errno, "stat", self, key);
 	}
 	if (!S_ISREG(st.st_mode))
@@ -634,6 +706,18 @@ dir_stat(WaStore *store, const char *key, WaStat *result, WaError *err)
 					   self->path, key);
 	fill_stat(&st, result);
 	return WA_OK;
+}
+
+static WaCode
+dir_make_prefix(WaStore *store, const char *prefix, WaError *err)
+{
+	DirStore   *self = (DirStore *) store;
+	int			result;
+
+	IO(self, result, mkdirat(self->fd, prefix, self->options.dir_mode));
+	if (result != 0 && errno != EEXIST)
+		return fail_io(err, errno, "create directory", self, prefix);
+	return sync_name(self, prefix, err);
 }
 
 static WaCode
@@ -815,6 +899,7 @@ static const WaStoreOps dir_ops = {
 	.persist = dir_persist,
 	.get = dir_get,
 	.stat = dir_stat,
+	.make_prefix = dir_make_prefix,
 	.list = dir_list,
 	.remove = dir_remove,
 	.sweep = dir_sweep,

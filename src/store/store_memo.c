@@ -68,7 +68,7 @@ wa_store_memo_suspect(WaStoreMemo *memo, const char *key)
 }
 
 void
-wa_memo_suspect_add(WaStoreMemo *memo, const char *key)
+wa_store_memo_suspect_add(WaStoreMemo *memo, const char *key)
 {
 	if (memo == NULL)
 		return;

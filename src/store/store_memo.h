@@ -12,8 +12,7 @@
 extern bool wa_memo_knows(WaStoreMemo *memo, uint64_t device, uint64_t inode);
 extern void wa_memo_learn(WaStoreMemo *memo, uint64_t device, uint64_t inode);
 
-/* An fsync failed after the object had become visible; or it was replaced. */
-extern void wa_memo_suspect_add(WaStoreMemo *memo, const char *key);
+/* The object was replaced by one written anew. */
 extern void wa_memo_suspect_clear(WaStoreMemo *memo, const char *key);
 
 #endif							/* WA_STORE_MEMO_H */
