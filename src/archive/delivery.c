@@ -23,6 +23,7 @@ struct WaDelivery
 	int			fd;
 	bool		committed;
 	char		temporary[WA_DELIVERY_PATH_BYTES];
+	bool		(*still_wanted) (void);
 	char		destination[WA_DELIVERY_PATH_BYTES];
 };
 
@@ -82,7 +83,7 @@ still_named(const WaDelivery *self)
 }
 
 WaCode
-wa_delivery_open(const char *destination, mode_t mode, WaBeat *beat,
+wa_delivery_open(const WaDestination *destination, WaBeat *beat,
 				 WaDelivery **delivery, WaError *err)
 {
 	WaDelivery *self = calloc(1, sizeof(*self));
@@ -90,15 +91,17 @@ wa_delivery_open(const char *destination, mode_t mode, WaBeat *beat,
 	*delivery = NULL;
 	if (self == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory restoring \"%s\"",
-					   destination);
+					   destination->path);
 	self->sink.ops = &delivery_ops;
 	self->beat = beat;
 	self->fd = -1;
-	snprintf(self->destination, sizeof(self->destination), "%s", destination);
-	if (!wa_delivery_temporary(destination, self->temporary))
+	self->still_wanted = destination->still_wanted;
+	snprintf(self->destination, sizeof(self->destination), "%s",
+			 destination->path);
+	if (!wa_delivery_temporary(destination->path, self->temporary))
 	{
 		wa_fail(err, WA_INVALID, "path \"%.100s...\" is too long",
-				destination);
+				destination->path);
 		goto fail;
 	}
 
@@ -106,7 +109,7 @@ wa_delivery_open(const char *destination, mode_t mode, WaBeat *beat,
 	{
 		WA_BEAT(beat, self->fd, open(self->temporary,
 									 O_WRONLY | O_CREAT | O_CLOEXEC |
-									 O_NOFOLLOW, mode));
+									 O_NOFOLLOW, destination->mode));
 		if (self->fd < 0)
 		{
 			wa_fail_errno(err, errno, "could not create \"%s\"",
@@ -158,6 +161,10 @@ wa_delivery_commit(WaDelivery *delivery, WaError *err)
 	if (!still_named(delivery))
 		return wa_fail(err, WA_CHANGED, "\"%s\" was removed meanwhile",
 					   delivery->temporary);
+	if (delivery->still_wanted != NULL && !delivery->still_wanted())
+		return wa_fail(err, WA_CANCELLED,
+					   "whoever asked for \"%s\" is gone",
+					   delivery->destination);
 	WA_BEAT(delivery->beat, result, rename(delivery->temporary,
 										   delivery->destination));
 	if (result != 0)

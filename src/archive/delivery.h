@@ -18,6 +18,19 @@
 
 typedef struct WaDelivery WaDelivery;
 
+typedef struct WaDestination
+{
+	const char *path;
+	mode_t		mode;
+
+	/*
+	 * Asked just before the rename; false: whoever asked for the file is
+	 * gone, and another may be waiting for another file under this path.
+	 * NULL: always wanted.
+	 */
+	bool		(*still_wanted) (void);
+} WaDestination;
+
 /* Name of the temporary (WA_DELIVERY_PATH_BYTES); false: path too long. */
 extern bool wa_delivery_temporary(const char *destination, char *temporary);
 
@@ -26,14 +39,13 @@ extern bool wa_delivery_temporary(const char *destination, char *temporary);
  * server cannot meddle with that of the next one: WA_CHANGED while such a
  * one still runs.
  */
-extern WaCode wa_delivery_open(const char *destination, mode_t mode,
-							   WaBeat *beat, WaDelivery **delivery,
-							   WaError *err);
+extern WaCode wa_delivery_open(const WaDestination *destination, WaBeat *beat,
+							   WaDelivery **delivery, WaError *err);
 
 /* The sink that writes to it; closing the sink does not end the delivery. */
 extern WaSink *wa_delivery_sink(WaDelivery *delivery);
 
-/* Rename to the destination. */
+/* Rename to the destination.  WA_CANCELLED when it is no longer wanted. */
 extern WaCode wa_delivery_commit(WaDelivery *delivery, WaError *err);
 
 /* Release; removes what was not committed.  Safe on NULL. */

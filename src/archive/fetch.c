@@ -7,12 +7,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "archive/ancestry.h"
 #include "archive/delivery.h"
 #include "archive/identity.h"
+#include "archive/known.h"
 #include "archive/layout.h"
 #include "archive/object.h"
+#include "archive/trail.h"
 
 typedef struct Fetch
 {
@@ -22,6 +25,7 @@ typedef struct Fetch
 	WaForeign	also;			/* with what the marker added */
 	uint64_t	system_identifier;	/* 0: not known */
 	uint32_t	segment_bytes;	/* 0: not known */
+	WaApproach	approach;
 } Fetch;
 
 /* Open the archive and prove that it is the asking cluster's. */
@@ -31,6 +35,8 @@ open_archive(Fetch *fetch, WaError *err)
 	const WaFetchConfig *config = fetch->config;
 	WaMarker	marker;
 	bool		empty;
+	bool		path_known;
+	bool		id_known;
 
 	if (config->control != NULL)
 	{
@@ -50,6 +56,9 @@ open_archive(Fetch *fetch, WaError *err)
 
 				/* before the first archived file, an old archive serves */
 				if (fetch->also.count > 0 &&
+					wa_known_find(config->known_file, config->archive, "",
+								  &path_known, &id_known, err) == WA_OK &&
+					!path_known &&
 					wa_identity_empty(fetch->store, &empty, err) == WA_OK &&
 					empty)
 				{
@@ -105,8 +114,20 @@ check_children(Fetch *fetch, const WaWalName *name, WaError *err)
 	WaCode		code = WA_OK;
 
 	if (fetch->config->pg_wal == NULL || name->kind != WA_KIND_SEGMENT ||
-		fetch->segment_bytes == 0)
+		fetch->segment_bytes == 0 || fetch->approach == WA_APPROACH_DIRECT)
 		return WA_OK;
+	if (fetch->approach == WA_APPROACH_CHILD)
+	{
+		wa_fail(err, WA_REFUSED,
+				"recovery follows a timeline that left timeline %" PRIu32
+				" in or before this segment, and has just been told that the "
+				"younger timeline's segment is not there: \"%s\" may hold "
+				"another history", name->tli, name->text);
+		wa_hint(err, "If the younger timeline was given up and timeline %"
+				PRIu32 " is the one to recover, set recovery_target_timeline "
+				"= '%" PRIu32 "'.", name->tli, name->tli);
+		return err->code;
+	}
 	if (wa_ancestry_load(fetch->config->pg_wal, name, fetch->segment_bytes,
 						 fetch->config->control, fetch->config->store.beat,
 						 &history, err) != WA_OK ||
@@ -147,10 +168,88 @@ check_children(Fetch *fetch, const WaWalName *name, WaError *err)
 	return code;
 }
 
+/*
+ * A standby whose last lookup of a timeline history failed may be about to
+ * replay past a fork it does not know of.  WA_OK when that is settled.
+ */
+static WaCode
+check_unresolved(Fetch *fetch, WaTrail *trail, WaError *err)
+{
+	WaWalName	history = {.kind = WA_KIND_HISTORY};
+
+	if (!fetch->config->standby || trail->unresolved_tli == 0)
+		return WA_OK;
+	history.tli = trail->unresolved_tli;
+	wa_history_name(history.text, history.tli);
+	switch (find(fetch, &history, err))
+	{
+		case WA_NOT_FOUND:
+			trail->unresolved_tli = 0;
+			return WA_OK;
+		case WA_OK:
+			wa_fail(err, WA_REFUSED,
+					"\"%s\" could not be read when the server asked for it, "
+					"and it has to know it before it replays on",
+					history.text);
+			wa_hint(err, "It will ask again by itself; with another "
+					"recovery_target_timeline than 'latest' restart it.");
+			return err->code;
+		default:
+			err->code = WA_REFUSED;
+			return err->code;
+	}
+}
+
+/* What to think of this request in the light of the one before. */
+static WaCode
+follow_trail(Fetch *fetch, const WaWalName *name, WaTrail *trail,
+			 WaError *err)
+{
+	const WaFetchConfig *config = fetch->config;
+	WaCode		code;
+
+	wa_trail_read(config->trail_file, trail);
+	if (name->kind == WA_KIND_HISTORY)
+	{
+		wa_trail_forget_segment(trail);
+		return WA_OK;
+	}
+	if (name->kind != WA_KIND_SEGMENT || fetch->segment_bytes == 0)
+		return WA_OK;
+	code = check_unresolved(fetch, trail, err);
+	fetch->approach = wa_trail_step(trail, name, fetch->segment_bytes);
+	wa_trail_write(config->trail_file, trail, config->mode);
+	return code;
+}
+
+/*
+ * Remember a history that could not be looked up, unless the server has a
+ * copy of its own, which it then uses.
+ */
+static void
+note_history(const Fetch *fetch, const WaWalName *name, WaTrail *trail,
+			 WaCode code)
+{
+	const WaFetchConfig *config = fetch->config;
+	char		own[2048];
+
+	if (name->kind != WA_KIND_HISTORY)
+		return;
+	snprintf(own, sizeof(own), "%s/%s", config->pg_wal, name->text);
+	if (code == WA_OK || code == WA_NOT_FOUND || access(own, F_OK) == 0)
+	{
+		if (trail->unresolved_tli == name->tli)
+			trail->unresolved_tli = 0;
+	}
+	else if (trail->unresolved_tli == 0 || name->tli < trail->unresolved_tli)
+		trail->unresolved_tli = name->tli;
+	wa_trail_write(config->trail_file, trail, config->mode);
+}
+
 /* Our own object. */
 static WaCode
-deliver_object(Fetch *fetch, const WaWalName *name, const char *destination,
-			   WaError *err)
+deliver_object(Fetch *fetch, const WaWalName *name,
+			   const WaDestination *destination, WaError *err)
 {
 	char		key[WA_KEY_BYTES];
 	WaStat		stat;
@@ -176,8 +275,8 @@ deliver_object(Fetch *fetch, const WaWalName *name, const char *destination,
 		return err->code;
 	}
 	if (check_children(fetch, name, err) != WA_OK ||
-		wa_delivery_open(destination, fetch->config->mode,
-						 fetch->config->store.beat, &delivery, err) != WA_OK)
+		wa_delivery_open(destination, fetch->config->store.beat, &delivery,
+						 err) != WA_OK)
 		return err->code;
 	code = wa_object_read(fetch->store, key, &stat, &envelope, fetch->zstd,
 						  wa_delivery_sink(delivery), err);
@@ -188,7 +287,7 @@ deliver_object(Fetch *fetch, const WaWalName *name, const char *destination,
 }
 
 static WaCode
-deliver(Fetch *fetch, const WaWalName *name, const char *destination,
+deliver(Fetch *fetch, const WaWalName *name, const WaDestination *destination,
 		WaError *err)
 {
 	WaCode		code = WA_NOT_FOUND;
@@ -204,26 +303,45 @@ deliver(Fetch *fetch, const WaWalName *name, const char *destination,
 		code = check_children(fetch, name, err);
 	if (code == WA_OK)
 		code = wa_foreign_fetch(&fetch->also, name, fetch->zstd, destination,
-								fetch->config->mode,
 								fetch->config->store.beat, err);
 	return code;
 }
 
 WaCode
 wa_fetch(const WaFetchConfig *config, WaZstd *zstd, const char *file,
-		 const char *destination, WaError *err)
+		 const char *path, WaError *err)
 {
 	Fetch		fetch = {.config = config, .zstd = zstd, .also = config->also};
+	WaDestination destination = {path, config->mode, config->still_wanted};
+	WaTrail		trail = {0};
 	WaWalName	name;
 	WaCode		code;
 
 	if (wa_walname_parse(file, &name, err) != WA_OK)
 		return err->code;
+
+	/* timeline 1 has no history, and every recovery asks for it */
+	if (name.kind == WA_KIND_HISTORY && name.tli == 1)
+		return wa_fail(err, WA_NOT_FOUND, "timeline 1 has no history");
+
 	code = open_archive(&fetch, err);
 	fetch.also.system_identifier = fetch.system_identifier;
 	fetch.also.segment_bytes = fetch.segment_bytes;
+	if (config->trail_file != NULL)
+	{
+		WaError		refusal;
+		WaCode		trail_code = follow_trail(&fetch, &name, &trail, &refusal);
+
+		if (code == WA_OK && trail_code != WA_OK)
+		{
+			code = trail_code;
+			*err = refusal;
+		}
+	}
 	if (code == WA_OK)
-		code = deliver(&fetch, &name, destination, err);
+		code = deliver(&fetch, &name, &destination, err);
+	if (config->trail_file != NULL)
+		note_history(&fetch, &name, &trail, code);
 	wa_store_close(fetch.store);
 	return code;
 }

@@ -15,9 +15,18 @@ typedef struct WaFetchConfig
 	const char *archive;		/* path of the archive directory */
 	WaForeign	also;			/* further directories; count may be 0 */
 	const WaControlFile *control;	/* of the server asking; NULL: unknown */
-	const char *pg_wal;			/* check the timeline against the histories
-								 * there; NULL: do not */
+	const char *known_file;		/* walarch.known of that server, or NULL */
+
+	/*
+	 * Set when a server in recovery asks: the histories in its pg_wal tell
+	 * which timelines it knows, the trail what it asked before.
+	 */
+	const char *pg_wal;
+	const char *trail_file;
+	bool		standby;
+
 	mode_t		mode;			/* of the delivered file */
+	bool		(*still_wanted) (void); /* as in WaDestination */
 	WaStoreOptions store;
 } WaFetchConfig;
 

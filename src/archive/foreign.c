@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "archive/delivery.h"
 #include "core/history.h"
 #include "core/sink_check.h"
 #include "core/sink_gzip.h"
@@ -120,8 +119,7 @@ typedef struct Fetch
 	const WaForeign *foreign;
 	const WaWalName *name;
 	WaZstd	   *zstd;
-	const char *destination;
-	mode_t		mode;
+	const WaDestination *destination;
 	WaBeat	   *beat;
 } Fetch;
 
@@ -270,8 +268,8 @@ fetch_candidate(void *arg, int fd, const char *path, Packing packing,
 
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
 		return wa_fail(err, WA_INVALID, "\"%s\" is not a regular file", path);
-	if (wa_delivery_open(fetch->destination, fetch->mode, fetch->beat,
-						 &delivery, err) != WA_OK)
+	if (wa_delivery_open(fetch->destination, fetch->beat, &delivery,
+						 err) != WA_OK)
 		return err->code;
 	if (fetch->name->kind == WA_KIND_SEGMENT ||
 		fetch->name->kind == WA_KIND_PARTIAL)
@@ -286,10 +284,10 @@ fetch_candidate(void *arg, int fd, const char *path, Packing packing,
 
 WaCode
 wa_foreign_fetch(const WaForeign *foreign, const WaWalName *name,
-				 WaZstd *zstd, const char *destination, mode_t mode,
-				 WaBeat *beat, WaError *err)
+				 WaZstd *zstd, const WaDestination *destination, WaBeat *beat,
+				 WaError *err)
 {
-	Fetch		fetch = {foreign, name, zstd, destination, mode, beat};
+	Fetch		fetch = {foreign, name, zstd, destination, beat};
 
 	return walk_candidates(foreign, name, beat, fetch_candidate, &fetch, err);
 }

@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 
+#include "archive/delivery.h"
 #include "core/sink_zstd.h"
 #include "core/walname.h"
 #include "store/beat.h"
@@ -34,7 +35,7 @@ extern WaCode wa_foreign_find(const WaForeign *foreign, const WaWalName *name,
  */
 extern WaCode wa_foreign_fetch(const WaForeign *foreign,
 							   const WaWalName *name, WaZstd *zstd,
-							   const char *destination, mode_t mode,
+							   const WaDestination *destination,
 							   WaBeat *beat, WaError *err);
 
 #endif							/* WA_FOREIGN_H */

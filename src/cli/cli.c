@@ -14,7 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CONTROL_TRIES	5
+#define CONTROL_TRIES		5
+#define PATH_BYTES	4096
 
 void
 wa_cli_error(const char *subcommand, const WaError *err)
@@ -45,10 +46,23 @@ option_or_environment(const char *option, const char *variable)
 	return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
+/* Without doubled or trailing slashes: walarch.known compares paths. */
 const char *
 wa_cli_archive(const char *option)
 {
-	return option_or_environment(option, "WALARCH_ARCHIVE");
+	static char path[PATH_BYTES];
+	const char *given = option_or_environment(option, "WALARCH_ARCHIVE");
+	size_t		length = 0;
+
+	if (given == NULL || strlen(given) >= sizeof(path))
+		return given;
+	for (const char *c = given; *c != '\0'; c++)
+		if (*c != '/' || length == 0 || path[length - 1] != '/')
+			path[length++] = *c;
+	while (length > 1 && path[length - 1] == '/')
+		length--;
+	path[length] = '\0';
+	return path;
 }
 
 const char *

@@ -17,7 +17,9 @@
 
 #include "archive/delivery.h"
 #include "archive/fetch.h"
+#include "archive/known.h"
 #include "archive/pool.h"
+#include "archive/trail.h"
 #include "cli/exitcode.h"
 #include "core/sink_zstd.h"
 
@@ -133,6 +135,18 @@ split_path(const char *path, char *directory, size_t directory_bytes)
 	return slash + 1;
 }
 
+/*
+ * A command that outlived its server must not put its file under a path
+ * where the next server may be waiting for another.
+ */
+static pid_t parent;
+
+static bool
+still_wanted(void)
+{
+	return getppid() == parent;
+}
+
 /* One attempt, in a thread. */
 static void
 get_run(WaTask *task, WaWorker *worker)
@@ -147,23 +161,32 @@ get_run(WaTask *task, WaWorker *worker)
 	mode_t		dir_mode;
 
 	base = split_path(options->destination, directory, sizeof(directory));
+	config.known_file = WA_KNOWN_FILE;
+	config.still_wanted = still_wanted;
+	config.standby = options->standby;
 	wa_cli_modes(directory, &config.mode, &dir_mode);
 	config.store.beat = &worker->beat;
 	config.also.directories = options->also;
 	config.also.count = options->also_count;
-	if (strcmp(base, "RECOVERYXLOG") == 0)
+	if (strcmp(base, "RECOVERYXLOG") == 0 ||
+		strcmp(base, "RECOVERYHISTORY") == 0)
 		config.pg_wal = directory;
 
-	switch (self->code = wa_cli_control(".", &control, &self->err))
+	self->code = wa_cli_control(".", &control, &self->err);
+	if (self->code == WA_OK && config.pg_wal != NULL)
+		config.trail_file = WA_TRAIL_FILE;
+	if (self->code == WA_NOT_FOUND && config.pg_wal == NULL)
 	{
-		case WA_OK:
-			config.control = &control;
-			break;
-		case WA_NOT_FOUND:		/* not run in a data directory */
-			break;
-		default:
-			return;
+		/* pg_rewind runs elsewhere, and asks for DATADIR/pg_wal/SEGMENT */
+		char		datadir[WA_DELIVERY_PATH_BYTES + 4];
+
+		snprintf(datadir, sizeof(datadir), "%s/..", directory);
+		self->code = wa_cli_control(datadir, &control, &self->err);
 	}
+	if (self->code == WA_OK)
+		config.control = &control;
+	else if (self->code != WA_NOT_FOUND)
+		return;
 	zstd = wa_zstd_open();
 	if (zstd == NULL)
 		self->code = wa_fail(&self->err, WA_NO_MEMORY, "out of memory");
@@ -276,6 +299,10 @@ explain(const Options *options, const WaAsker *asker, const WaError *err,
 				" (if the recovery target lies before this segment, add "
 				"--until SEGMENT to restore_command or set "
 				"recovery_prefetch = off)");
+	else if (asker->promoting)
+		fprintf(stderr, "; reported as absent, because the server is being "
+				"opened and must not be stopped half-way; it uses its own "
+				"copy if it has one");
 	else if (asker->beyond_until)
 		fprintf(stderr, "; it lies past --until and is reported as absent");
 	else
@@ -392,6 +419,36 @@ beyond_until(const Options *options)
 		 (name.log == options->until.log && name.seg > options->until.seg));
 }
 
+/*
+ * The last request of a recovery, for the history of the timeline it leaves,
+ * comes when PostgreSQL has already removed the signal file.  To stop the
+ * server now would let it come up again on the old timeline, as if there had
+ * been no recovery.
+ */
+static bool
+promoting(const char *destination)
+{
+	char		directory[WA_DELIVERY_PATH_BYTES];
+
+	return strcmp(split_path(destination, directory, sizeof(directory)),
+				  "RECOVERYHISTORY") == 0 &&
+		access("standby.signal", F_OK) != 0 &&
+		access("recovery.signal", F_OK) != 0 &&
+		access("global/pg_control", F_OK) == 0;
+}
+
+/* Does pg_wal hold the file?  Then PostgreSQL uses that when told 1. */
+static bool
+has_own_copy(const Options *options)
+{
+	char		directory[WA_DELIVERY_PATH_BYTES];
+	char		path[WA_DELIVERY_PATH_BYTES + WA_WALNAME_BYTES];
+
+	(void) split_path(options->destination, directory, sizeof(directory));
+	snprintf(path, sizeof(path), "%s/%.40s", directory, options->file);
+	return access(path, F_OK) == 0;
+}
+
 int
 wa_cmd_get(int argc, char **argv)
 {
@@ -401,6 +458,7 @@ wa_cmd_get(int argc, char **argv)
 	WaCode		code;
 	int			status;
 
+	parent = getppid();
 	options.standby = wa_exit_on_standby();
 	options.strict = !options.standby;
 	options.retry_s = options.standby ? RETRY_STANDBY_S : RETRY_RECOVERY_S;
@@ -415,6 +473,11 @@ wa_cmd_get(int argc, char **argv)
 	}
 	asker.strict = options.strict;
 	asker.beyond_until = beyond_until(&options);
+
+	/* %p stands last, also on a command line that is wrong otherwise */
+	asker.promoting = promoting(argv[argc - 1]);
+	if (code == WA_OK && asker.promoting && has_own_copy(&options))
+		options.retry_s = 0;
 	if (code == WA_OK)
 	{
 		handle_signals(options.destination);

@@ -24,7 +24,7 @@ wa_exit_get(WaCode code, const WaAsker *asker)
 			 * and must outlive this; so must a recovery that looks past its
 			 * target.
 			 */
-			if (asker->beyond_until || !asker->strict)
+			if (asker->beyond_until || asker->promoting || !asker->strict)
 				return WA_EXIT_GET_ABSENT;
 			return WA_EXIT_GET_STOP;
 	}

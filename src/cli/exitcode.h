@@ -21,6 +21,7 @@ typedef struct WaAsker
 {
 	bool		strict;			/* an unknown answer must stop it */
 	bool		beyond_until;	/* wants a segment past --until */
+	bool		promoting;		/* has left recovery all but for this file */
 } WaAsker;
 
 extern int	wa_exit_get(WaCode code, const WaAsker *asker);

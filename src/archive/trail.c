@@ -1,0 +1,104 @@
+/*
+ * trail.c
+ *	  What the server in recovery asked for last.
+ */
+#include "archive/trail.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/crc32c.h"
+
+#define TEXT_BYTES	256
+
+/* "walarch-trail 1 TLI LOG SEG DIRECT UNRESOLVED", then its CRC-32C. */
+#define TEXT_FORMAT	"walarch-trail 1 %" PRIu32 " %" PRIu32 " %" PRIu32 \
+	" %d %" PRIu32
+
+void
+wa_trail_read(const char *file, WaTrail *trail)
+{
+	char		text[TEXT_BYTES];
+	char		again[TEXT_BYTES];
+	WaTrail		found = {0};
+	uint32_t	crc = 0;
+	int			direct = 0;
+	int			fd = open(file, O_RDONLY | O_CLOEXEC);
+	ssize_t		length;
+
+	memset(trail, 0, sizeof(*trail));
+	if (fd < 0)
+		return;
+	length = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (length <= 0)
+		return;
+	text[length] = '\0';
+	if (sscanf(text, "walarch-trail 1 %" SCNu32 " %" SCNu32 " %" SCNu32
+			   " %d %" SCNu32 " %" SCNx32, &found.tli, &found.log,
+			   &found.seg, &direct, &found.unresolved_tli, &crc) != 6)
+		return;
+	length = snprintf(again, sizeof(again), TEXT_FORMAT, found.tli, found.log,
+					  found.seg, direct, found.unresolved_tli);
+	if (wa_crc32c(0, again, (size_t) length) != crc)
+		return;
+	found.direct = direct != 0;
+	*trail = found;
+}
+
+void
+wa_trail_write(const char *file, const WaTrail *trail, mode_t mode)
+{
+	char		text[TEXT_BYTES];
+	char		temporary[TEXT_BYTES];
+	int			length;
+	int			fd;
+	bool		written;
+
+	length = snprintf(text, sizeof(text), TEXT_FORMAT, trail->tli, trail->log,
+					  trail->seg, trail->direct ? 1 : 0,
+					  trail->unresolved_tli);
+	length += snprintf(text + length, sizeof(text) - (size_t) length,
+					   " %08" PRIx32 "\n",
+					   wa_crc32c(0, text, (size_t) length));
+	snprintf(temporary, sizeof(temporary), "%s.tmp", file);
+	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+	if (fd < 0)
+		return;
+	written = write(fd, text, (size_t) length) == length;
+	if (close(fd) != 0 || !written || rename(temporary, file) != 0)
+		(void) unlink(temporary);
+}
+
+WaApproach
+wa_trail_step(WaTrail *trail, const WaWalName *asked, uint32_t segment_bytes)
+{
+	WaApproach	approach = WA_APPROACH_UNKNOWN;
+	uint64_t	per_log = (UINT64_C(1) << 32) / segment_bytes;
+	uint64_t	before = trail->log * per_log + trail->seg;
+	uint64_t	now = asked->log * per_log + asked->seg;
+
+	if (trail->tli > asked->tli && before == now)
+		approach = WA_APPROACH_CHILD;
+	else if (trail->tli == asked->tli &&
+			 (before + 1 == now || (before == now && trail->direct)))
+		approach = WA_APPROACH_DIRECT;
+
+	trail->tli = asked->tli;
+	trail->log = asked->log;
+	trail->seg = asked->seg;
+	trail->direct = approach == WA_APPROACH_DIRECT;
+	return approach;
+}
+
+void
+wa_trail_forget_segment(WaTrail *trail)
+{
+	trail->tli = 0;
+	trail->log = 0;
+	trail->seg = 0;
+	trail->direct = false;
+}
