@@ -400,7 +400,8 @@ count_success(const char *file, const WaPushResult *result)
 }
 
 static void
-count_failure(const char *file, const WaPushResult *result, const WaError *err)
+count_failure(const char *file, const WaPushResult *result,
+			  const WaError *err)
 {
 	if (result->suspect_key[0] != '\0')
 		strlcpy(status.suspect_key, result->suspect_key,
@@ -427,20 +428,40 @@ publish(void)
 	walarch_status_write(&status);
 }
 
-/* A bad value on reload would otherwise go unnoticed. */
+/*
+ * A bad value on reload would otherwise go unnoticed.  Never throws:
+ * check_configured_cb runs outside of every handler.
+ */
 static void
 check_settings(void)
 {
+	MemoryContext context = CurrentMemoryContext;
+
 	if (settings_checked_at == PgReloadTime && settings_checked_at != 0)
 		return;
 	settings_checked_at = PgReloadTime;
-	(void) walarch_settings_report_rejected(WARNING);
+	PG_TRY();
+	{
+		(void) walarch_settings_report_rejected(WARNING);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		EmitErrorReport();
+		FlushErrorState();
+	}
+	PG_END_TRY();
 }
 
 bool
 walarch_archiver_configured(void)
 {
-	return walarch_archive != NULL && walarch_archive[0] != '\0';
+	if (walarch_archive != NULL && walarch_archive[0] != '\0')
+		return true;
+
+	/* perhaps it is set, to something that was not accepted */
+	check_settings();
+	return false;
 }
 
 bool
