@@ -5,6 +5,7 @@
 #include "archive/identity.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "archive/known.h"
@@ -19,10 +20,7 @@ wa_identity_read(WaStore *store, const char *path, WaMarker *marker,
 	WaBufferSink buffer;
 	WaSink	   *sink;
 
-	/* "DIR/archive.id", shortened for a path that would fill a message */
-	strncpy(what, path, sizeof(what) - sizeof("/" WA_KEY_MARKER));
-	what[sizeof(what) - sizeof("/" WA_KEY_MARKER)] = '\0';
-	strcat(what, "/" WA_KEY_MARKER);
+	snprintf(what, sizeof(what), "%.400s/" WA_KEY_MARKER, path);
 	sink = wa_sink_buffer(&buffer, text, sizeof(text), what);
 
 	switch (wa_store_get(store, WA_KEY_MARKER, NULL, 0, UINT64_MAX, sink,

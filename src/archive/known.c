@@ -166,6 +166,8 @@ wa_known_add(const char *file, const char *path, const char *archive_id,
 	if ((length == 0 &&
 		 write_all(fd, head, sizeof(head) - 1, temporary, err) != WA_OK) ||
 		write_all(fd, text, length, temporary, err) != WA_OK ||
+		(length > 0 && text[length - 1] != '\n' &&
+		 write_all(fd, "\n", 1, temporary, err) != WA_OK) ||
 		write_all(fd, line, (size_t) line_length, temporary, err) != WA_OK)
 		goto fail;
 	if (fsync(fd) != 0)

@@ -26,7 +26,8 @@ typedef struct Layout
 } Layout;
 
 static const Layout layouts[] = {
-	{1300, 136, 144, 228, 288},	/* PostgreSQL 15, 16, 17 */
+	{1300, 136, 144, 228, 288},	/* PostgreSQL 15, 16 */
+	{1700, 136, 144, 228, 288}, /* PostgreSQL 17 */
 };
 
 WaCode
@@ -38,6 +39,9 @@ wa_controlfile_parse(const unsigned char *bytes, size_t length,
 		return wa_fail(err, WA_DAMAGED, "\"%s\" is truncated", what);
 	control->system_identifier = wa_get64(bytes + AT_SYSTEM_IDENTIFIER);
 	control->version = wa_get32(bytes + AT_VERSION);
+	if (control->system_identifier == 0)
+		return wa_fail(err, WA_DAMAGED, "\"%s\" has no system identifier",
+					   what);
 
 	for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++)
 	{

@@ -90,6 +90,8 @@ wa_marker_parse(const char *text, size_t length, const char *what,
 		{
 			if (!parse_unsigned(value, &version) || version == 0)
 				goto damaged;
+			if (version > MARKER_VERSION)
+				break;			/* may write everything else otherwise */
 		}
 		else if (strcmp(line, "system-identifier") == 0)
 		{

@@ -63,21 +63,28 @@ wa_statusfile_decode(const unsigned char *buffer, size_t length,
 	return WA_OK;
 }
 
+/* A crash can bring back counters older than their baseline. */
+static void
+subtract(uint64_t *count, uint64_t baseline)
+{
+	*count = *count > baseline ? *count - baseline : 0;
+}
+
 void
 wa_status_subtract(WaStatus *status, const WaStatus *baseline)
 {
 	if (baseline->epoch != status->epoch)
 		return;
-	status->archived_count -= baseline->archived_count;
-	status->identical_count -= baseline->identical_count;
-	status->conflict_count -= baseline->conflict_count;
-	status->replaced_count -= baseline->replaced_count;
-	status->damaged_source_count -= baseline->damaged_source_count;
-	status->failed_count -= baseline->failed_count;
-	status->raw_bytes -= baseline->raw_bytes;
-	status->stored_bytes -= baseline->stored_bytes;
-	status->read_us -= baseline->read_us;
-	status->compress_us -= baseline->compress_us;
-	status->store_us -= baseline->store_us;
+	subtract(&status->archived_count, baseline->archived_count);
+	subtract(&status->identical_count, baseline->identical_count);
+	subtract(&status->conflict_count, baseline->conflict_count);
+	subtract(&status->replaced_count, baseline->replaced_count);
+	subtract(&status->damaged_source_count, baseline->damaged_source_count);
+	subtract(&status->failed_count, baseline->failed_count);
+	subtract(&status->raw_bytes, baseline->raw_bytes);
+	subtract(&status->stored_bytes, baseline->stored_bytes);
+	subtract(&status->read_us, baseline->read_us);
+	subtract(&status->compress_us, baseline->compress_us);
+	subtract(&status->store_us, baseline->store_us);
 	status->since_us = baseline->since_us;
 }

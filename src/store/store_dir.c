@@ -376,7 +376,10 @@ note_dirty(DirStore *self, const char *key, WaError *err)
 {
 	if (self->dirty_count == DIRTY_MAX &&
 		wa_store_sync(&self->store, err) != WA_OK)
+	{
+		wa_store_memo_suspect_add(self->options.memo, key);
 		return err->code;
+	}
 	memccpy(self->dirty[self->dirty_count++], key, '\0', WA_KEY_BYTES);
 	return WA_OK;
 }
