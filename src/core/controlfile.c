@@ -15,7 +15,10 @@
 #define AT_VERSION				8
 #define HEAD_BYTES				12
 
-/* Offsets on machines with 8-byte alignment, by pg_control_version. */
+/*
+ * Offsets on machines with 8-byte alignment, by pg_control_version.  Where a
+ * row should be wrong for some build, the checksum at its own offset tells.
+ */
 typedef struct Layout
 {
 	uint32_t	version;
@@ -28,6 +31,10 @@ typedef struct Layout
 static const Layout layouts[] = {
 	{1300, 136, 144, 228, 288},	/* PostgreSQL 15, 16 */
 	{1700, 136, 144, 228, 288}, /* PostgreSQL 17 */
+	{1800, 136, 144, 228, 292}, /* PostgreSQL 18 */
+	{1902, 144, 152, 240, 304}, /* PostgreSQL 19 beta 1 to 3 */
+	{1903, 144, 152, 240, 308}, /* PostgreSQL 19, August 2026 */
+	{1905, 144, 152, 240, 308}, /* PostgreSQL 19 beta 4 and later */
 };
 
 WaCode
