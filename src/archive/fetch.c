@@ -56,9 +56,10 @@ open_archive(Fetch *fetch, WaError *err)
 
 				/* before the first archived file, an old archive serves */
 				if (fetch->also.count > 0 &&
-					wa_known_find(config->known_file, config->archive, "",
-								  &path_known, &id_known, err) == WA_OK &&
-					!path_known &&
+					(config->known_file == NULL ||
+					 (wa_known_find(config->known_file, config->archive, "",
+									&path_known, &id_known, err) == WA_OK &&
+					  !path_known)) &&
 					wa_identity_empty(fetch->store, &empty, err) == WA_OK &&
 					empty)
 				{

@@ -120,12 +120,6 @@ wa_archive_close(WaArchive *archive)
 	free(archive);
 }
 
-const WaArchiveConfig *
-wa_archive_config(const WaArchive *archive)
-{
-	return &archive->config;
-}
-
 /* pg_wal, too, can be on a disk that hangs. */
 static ssize_t
 read_some(WaPush *push, int fd, void *data, size_t length)

@@ -61,7 +61,6 @@ typedef struct WaArchiveConfig
 extern WaArchive *wa_archive_open(const WaArchiveConfig *config);
 extern void wa_archive_hold(WaArchive *archive);	/* one close more is due */
 extern void wa_archive_close(WaArchive *archive);	/* safe on NULL */
-extern const WaArchiveConfig *wa_archive_config(const WaArchive *archive);
 
 typedef enum WaPushOutcome
 {

@@ -1,0 +1,58 @@
+/*
+ * fixture.h
+ *	  Files, WAL segments and archives for the unit tests.
+ */
+#ifndef FIXTURE_H
+#define FIXTURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "archive/push.h"
+#include "store/store.h"
+
+#define SYSID		UINT64_C(7234567890123456789)
+#define SEG_1MB		(UINT32_C(1) << 20)
+#define WAL_MAGIC	0xD110
+#define TOKEN		"00112233445566aa"
+#define SEG_NAME	"000000010000000000000002"	/* of what make_segment makes */
+
+/*
+ * A temporary directory of the process, made and entered by the first call
+ * and removed, with all that is in it, when the process ends.
+ */
+extern const char *scratch(void);
+
+/* An absolute path below it; static storage, eight at a time. */
+extern const char *path_in_scratch(const char *format,...)
+			__attribute__((format(printf, 1, 2)));
+
+extern void write_file(const char *path, const void *data, size_t length);
+
+/* malloc'ed, with a NUL behind; NULL when there is no such file. */
+extern unsigned char *read_file(const char *path, size_t *length);
+extern bool file_is(const char *path, const void *data, size_t length);
+
+/* How many names a directory holds; 0 when there is none of that name. */
+extern int	count_names(const char *directory);
+extern void remove_tree(const char *path);
+
+/* Contents that compress about as well as WAL, the same for the same seed. */
+extern void fill(unsigned char *data, size_t length, uint32_t seed);
+
+/* A long page header, then fill(). */
+extern void make_segment(unsigned char *data, uint32_t segment_bytes,
+						 const char *name, uint64_t system_identifier,
+						 uint32_t seed);
+
+/* A clock and options as most tests want them. */
+extern uint64_t test_clock_us(void);
+extern void store_options(WaStoreOptions *options);
+extern void archive_config(WaArchiveConfig *config, const char *path,
+						   uint32_t segment_bytes);
+
+/* Does this call fail for the user we are?  root may do everything. */
+extern bool am_root(void);
+
+#endif							/* FIXTURE_H */
