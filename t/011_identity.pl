@@ -168,6 +168,7 @@ sub dir_with_marker
 {
 	my ($name, $text) = @_;
 	my $dir = new_dir($name);
+	mkdir "$dir/wal" or die $!;
 	append_to_file("$dir/archive.id", $text);
 	return $dir;
 }
@@ -202,7 +203,13 @@ refused(dir_with_marker('future', "walarch-archive: 2\n"),
 my $remarked = dir_with_marker('remarked', "${own}comment: moved here in May\nno colon here\n");
 use_archive($remarked);
 recovers('lines nobody knows');
-ok(-d "$remarked/wal", 'they do not matter');
+cmp_ok(scalar(my @names = archive_files($remarked)), '>', 0, 'they do not matter');
+
+# wal/ may be a file system of its own
+rename "$remarked/wal", "$remarked/wal.away" or die $!;
+refused($remarked, 'could not open directory .*wal.*No such file', '58030', 'a lost wal/');
+rename "$remarked/wal.away", "$remarked/wal" or die $!;
+recovers('a lost wal/');
 
 SKIP:
 {
@@ -232,6 +239,7 @@ SKIP:
 	skip 'mounting needs root', 6 unless root_available('tmpfs', 'ro', 'rw');
 	my $mounted = "$base/mounted";
 	root_do('tmpfs', $mounted, '20M');
+	mkdir "$mounted/wal" or die $!;
 	append_to_file("$mounted/archive.id", $own);
 	root_do('ro', $mounted);
 	refused($mounted, 'Read-only file system', '58030', 'a read-only archive');

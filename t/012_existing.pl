@@ -176,7 +176,6 @@ SKIP:
 $status = status($node);
 my $good = slurp_binary(source($wal[0]));
 my $number = 0xE0;
-my %name = map { $_ => sprintf('0000000100000000%08X', $number++) } qw(short long foreign size);
 
 # One after the other in order of names: each blocks the next until it is gone.
 my @refusals = (
@@ -214,12 +213,12 @@ is(status($node)->{damaged_source_count}, 0, 'refused is not archived as damaged
 
 # --- what is damaged
 
-my $magic = substr($good, 0, 2);
+my $short_header = $good;
+substr($short_header, 2, 1) = chr(ord(substr($good, 2, 1)) & ~0x02);
 my @damaged = (
 	[ 'all zeros', "\0" x $segment_bytes, 'magic number 0000' ],
 	[ 'a segment under another name', $good, 'begins with the page of' ],
-	[ 'a segment without long header', flip($good, 2) ^ ("\0\0\x12" . "\0" x ($segment_bytes - 3)),
-		'does not begin with a long WAL page header' ],
+	[ 'a segment without long header', $short_header, 'does not begin with a long WAL page header' ],
 	[ 'a later timeline than its name', undef, 'has pages of timeline 9' ]);
 $node->stop;
 for my $case (@damaged)

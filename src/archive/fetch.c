@@ -159,6 +159,10 @@ check_children(Fetch *fetch, const WaWalName *name, WaError *err)
 							   " in or before this segment, and \"%s\" is "
 							   "there: \"%s\" holds another history",
 							   entry->tli, name->tli, child.text, name->text);
+				wa_hint(err, "If this server has replayed timeline %" PRIu32
+						" past that point and is to stay on it, run CHECKPOINT "
+						"on it: walarch sees that only in pg_control.",
+						name->tli);
 				break;
 			default:
 				code = WA_REFUSED;

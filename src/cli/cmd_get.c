@@ -278,7 +278,9 @@ get_with_retries(const Options *options, bool patient, WaError *err)
 		delay_ms = delay_ms * 2 < RETRY_MAX_MS ? delay_ms * 2 : RETRY_MAX_MS;
 	}
 	/* a stuck thread would be waited for; the process ends it */
-	if (code != WA_STUCK)
+	if (code == WA_STUCK)
+		(void) unlink(temporary);
+	else
 		wa_pool_close(pool);
 	return code;
 }
@@ -305,6 +307,9 @@ explain(const Options *options, const WaAsker *asker, const WaError *err,
 				"copy if it has one");
 	else if (asker->beyond_until)
 		fprintf(stderr, "; it lies past --until and is reported as absent");
+	else if (!options->standby)
+		fprintf(stderr, "; reported as absent because of --no-strict: "
+				"recovery may end here, too early");
 	else
 		fprintf(stderr, "; reported as absent, the standby will ask again: do "
 				"not promote it before this is mended, since a promotion "
@@ -323,6 +328,19 @@ parse_seconds(const char *text, long *value)
 	*value = strtol(text, &end, 10);
 	return errno == 0 && end != text && *end == '\0' && *value >= 0 &&
 		*value <= SECONDS_MAX;
+}
+
+/*
+ * The word getopt_long could not make sense of.  It moves on before it
+ * reports, unless more letters follow the first in a word of short options.
+ */
+static const char *
+offending_word(int argc, char **argv)
+{
+	if (optopt != 0 && optind < argc && argv[optind][0] == '-' &&
+		argv[optind][1] == optopt && argv[optind][2] != '\0')
+		return argv[optind];
+	return argv[optind - 1];
 }
 
 /* WA_OK, WA_INVALID with a message, or WA_CANCELLED for --help. */
@@ -390,7 +408,8 @@ parse_options(int argc, char **argv, Options *options, WaError *err)
 			default:
 				return wa_fail(err, WA_INVALID, c == ':' ?
 							   "option \"%s\" needs a value" :
-							   "unknown option \"%s\"", argv[optind - 1]);
+							   "unknown option \"%s\"",
+							   offending_word(argc, argv));
 		}
 	}
 	options->archive = wa_cli_archive(options->archive);

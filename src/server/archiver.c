@@ -39,6 +39,7 @@ static Setup setup;
 static WaStatus status;
 static bool started = false;
 static TimestampTz settings_checked_at = 0;
+static bool latch_was_set = false;	/* by somebody, and reset by us */
 
 /* One file on its way through a worker. */
 typedef struct PushTask
@@ -243,7 +244,10 @@ wait_for(PushTask *push)
 								   wa_pool_event_fd(pool), WAIT_MS,
 								   walarch_wait_event());
 		if (events & WL_LATCH_SET)
+		{
 			ResetLatch(MyLatch);
+			latch_was_set = true;
+		}
 		if (events & WL_SOCKET_READABLE)
 			wa_pool_drain_events(pool);
 		CHECK_FOR_INTERRUPTS();
@@ -503,10 +507,15 @@ walarch_archiver_archive(const char *file, const char *path)
 	PG_END_TRY();
 
 	/*
-	 * Waiting has reset the latch, perhaps just after the request to shut
-	 * down had set it: without this the archiver would sleep for a minute.
+	 * If waiting has reset the latch, it had been set for the archiver's main
+	 * loop, perhaps to shut down: without this that would sleep for a minute.
+	 * Only then: after three failures it is to sleep.
 	 */
-	SetLatch(MyLatch);
+	if (latch_was_set)
+	{
+		latch_was_set = false;
+		SetLatch(MyLatch);
+	}
 	return archived;
 }
 

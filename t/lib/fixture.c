@@ -185,7 +185,7 @@ make_segment(unsigned char *data, uint32_t segment_bytes, const char *name,
 {
 	WaWalName	parsed;
 	WaError		err;
-	uint64_t	segno;
+	uint64_t	segno = 0;
 
 	if (wa_walname_parse(name, &parsed, &err) != WA_OK ||
 		wa_walname_segno(&parsed, segment_bytes, &segno, &err) != WA_OK)
