@@ -30,6 +30,10 @@ switch_wal($old);
 $old->wait_for_catchup($new);
 wait_marks($follower, 'two');
 
+# The fork lies within a segment: the beginning of both is the same.
+mark($old, 'fork');
+$old->wait_for_catchup($new);
+
 my $parent = $old->safe_psql('postgres',
 	'SELECT pg_walfile_name(pg_current_wal_insert_lsn())');
 my $child = $parent =~ s/^00000001/00000002/r;
@@ -118,7 +122,7 @@ wait_marks($follower, 'three');
 mark($new, 'four');
 wait_objects($archive, switch_wal($new));
 wait_marks($follower, 'four');
-has_not_diverged($follower, 'one two three four');
+has_not_diverged($follower, 'one two fork three four');
 
 #
 # It is damaged: on a standby and in a recovery that ends.
@@ -155,10 +159,10 @@ ok(-e $pitr->data_dir . '/recovery.signal', 'it can be started again');
 
 replace_child($good);
 wait_marks($late, 'four');
-has_not_diverged($late, 'one two three four');
+has_not_diverged($late, 'one two fork three four');
 ok($pitr->start, 'the recovery is started again');
 end_of_recovery($pitr);
-has_not_diverged($pitr, 'one two three four');
+has_not_diverged($pitr, 'one two fork three four');
 
 #
 # Not even the history of the child can be read.
@@ -173,7 +177,7 @@ is_deeply([ grep { $_ == 0 } answers($blind, $parent) ], [],
 	'a standby that could not read the history does not get the parent\'s segment');
 chmod 0600, object_path($archive, '00000002.history') or die "chmod: $!";
 wait_marks($blind, 'four');
-has_not_diverged($blind, 'one two three four');
+has_not_diverged($blind, 'one two fork three four');
 
 #
 # Without the memory of the request before, the histories in pg_wal decide.

@@ -89,18 +89,50 @@ count_all(void *arg, const char *name, bool is_prefix, WaError *err)
 	return WA_OK;
 }
 
+/* What lies there that is not ours, and what does in tmp/. */
+static WaCode
+count_contents(WaStore *store, int *foreign, int *temporaries, WaError *err)
+{
+	*foreign = 0;
+	*temporaries = 0;
+	if (wa_store_list(store, "", count_foreign, foreign, err) != WA_OK ||
+		wa_store_list(store, WA_PREFIX_WAL, count_all, foreign,
+					  err) != WA_OK)
+		return err->code;
+	return wa_store_list(store, "tmp", count_all, temporaries, err);
+}
+
 WaCode
 wa_identity_empty(WaStore *store, bool *empty, WaError *err)
 {
-	int			foreign = 0;
+	int			foreign;
+	int			temporaries;
 
-	if (wa_store_list(store, "", count_foreign, &foreign, err) != WA_OK ||
-		wa_store_list(store, "tmp", count_all, &foreign, err) != WA_OK ||
-		wa_store_list(store, WA_PREFIX_WAL, count_all, &foreign,
-					  err) != WA_OK)
+	if (count_contents(store, &foreign, &temporaries, err) != WA_OK)
 		return err->code;
-	*empty = foreign == 0;
+	*empty = foreign == 0 && temporaries == 0;
 	return WA_OK;
+}
+
+/*
+ * The same for the archiver, whose predecessor may have died making the
+ * marker: what that left behind is removed.
+ */
+static WaCode
+make_empty(WaStore *store, const WaIdentity *identity, bool *empty,
+		   WaError *err)
+{
+	int			foreign;
+	int			temporaries;
+	uint64_t	swept;
+
+	if (count_contents(store, &foreign, &temporaries, err) != WA_OK)
+		return err->code;
+	if (foreign == 0 && temporaries > 0 &&
+		wa_store_sweep(store, identity->last_tokens,
+					   identity->last_tokens_count, &swept, err) != WA_OK)
+		return err->code;
+	return wa_identity_empty(store, empty, err);
 }
 
 /* Write our marker; when somebody else was faster, theirs holds. */
@@ -157,9 +189,11 @@ wa_identity_attach(WaStore *store, const WaIdentity *identity,
 		if (wa_known_find(identity->known_file, identity->path, "",
 						  &path_known, &id_known, err) != WA_OK)
 			return err->code;
-		if (wa_identity_empty(store, &empty, err) != WA_OK)
+		empty = false;
+		if (!path_known &&
+			make_empty(store, identity, &empty, err) != WA_OK)
 			return err->code;
-		if (path_known || !empty)
+		if (!empty)
 		{
 			*err = lost;
 			if (!path_known)

@@ -34,6 +34,13 @@ typedef struct WaIdentity
 	char		new_archive_id[WA_ARCHIVE_ID_TEXT_BYTES];	/* random */
 	const char *known_file;
 	mode_t		known_mode;
+
+	/*
+	 * Of earlier processes of this server: what they left in tmp/ does not
+	 * make a directory less empty.
+	 */
+	const char *const *last_tokens;
+	int			last_tokens_count;
 } WaIdentity;
 
 typedef struct WaAttached

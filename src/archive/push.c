@@ -12,14 +12,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "archive/known.h"
 #include "archive/layout.h"
 #include "archive/object.h"
 #include "core/history.h"
@@ -29,16 +27,6 @@
 #define PIECE_BYTES			(1024 * 1024)	/* of a streamed source */
 #define ROUNDS_MAX			8	/* of "somebody else was faster" */
 #define ASIDE_MAX			1000
-
-struct WaArchive
-{
-	WaArchiveConfig config;
-	WaStoreMemo *memo;
-	atomic_int	holders;
-	pthread_mutex_t mutex;		/* one attach at a time; guards the rest */
-	bool		attached_once;
-	char		noted_id[WA_ARCHIVE_ID_TEXT_BYTES];	/* in walarch.known */
-};
 
 struct WaPush
 {
@@ -57,69 +45,6 @@ struct WaPush
 	bool		staged;
 };
 
-WaBench *
-wa_bench_open(void)
-{
-	WaBench    *bench = calloc(1, sizeof(*bench));
-
-	if (bench != NULL && (bench->zstd = wa_zstd_open()) == NULL)
-	{
-		free(bench);
-		return NULL;
-	}
-	return bench;
-}
-
-void
-wa_bench_close(void *bench_arg)
-{
-	WaBench    *bench = bench_arg;
-
-	if (bench == NULL)
-		return;
-	wa_zstd_close(bench->zstd);
-	free(bench->raw);
-	free(bench->frame);
-	free(bench);
-}
-
-WaArchive *
-wa_archive_open(const WaArchiveConfig *config)
-{
-	WaArchive  *archive = calloc(1, sizeof(*archive));
-
-	if (archive == NULL)
-		return NULL;
-	archive->memo = wa_store_memo_open();
-	if (archive->memo == NULL)
-	{
-		free(archive);
-		return NULL;
-	}
-	archive->config = *config;
-	if (config->suspect_key[0] != '\0')
-		wa_store_memo_suspect_add(archive->memo, config->suspect_key);
-	pthread_mutex_init(&archive->mutex, NULL);
-	atomic_init(&archive->holders, 1);
-	return archive;
-}
-
-void
-wa_archive_hold(WaArchive *archive)
-{
-	atomic_fetch_add(&archive->holders, 1);
-}
-
-void
-wa_archive_close(WaArchive *archive)
-{
-	if (archive == NULL || atomic_fetch_sub(&archive->holders, 1) > 1)
-		return;
-	wa_store_memo_close(archive->memo);
-	pthread_mutex_destroy(&archive->mutex);
-	free(archive);
-}
-
 /* pg_wal, too, can be on a disk that hangs. */
 static ssize_t
 read_some(WaPush *push, int fd, void *data, size_t length)
@@ -135,87 +60,7 @@ read_some(WaPush *push, int fd, void *data, size_t length)
 static uint64_t
 clock_us(const WaPush *push)
 {
-	return push->archive->config.now_us();
-}
-
-/* Sweep and attach once per process, then compare the marker each time. */
-static WaCode
-attach(WaPush *push, WaError *err)
-{
-	WaArchive  *archive = push->archive;
-	const WaArchiveConfig *config = &archive->config;
-	WaAttached *attached = &push->result->attached;
-	WaIdentity	identity = {
-		.path = config->path,
-		.system_identifier = config->system_identifier,
-		.segment_bytes = config->segment_bytes,
-		.known_file = WA_KNOWN_FILE,
-		.known_mode = config->file_mode
-	};
-
-	memcpy(identity.new_archive_id, config->new_archive_id,
-		   sizeof(identity.new_archive_id));
-	if (wa_identity_read(push->store, config->path, &attached->marker,
-						 err) == WA_OK &&
-		strcmp(attached->marker.archive_id, archive->noted_id) == 0)
-		return wa_identity_check(&attached->marker, config->path,
-								 config->system_identifier,
-								 config->segment_bytes, err);
-
-	if (wa_identity_attach(push->store, &identity, attached, err) != WA_OK)
-		return err->code;
-	memcpy(archive->noted_id, attached->marker.archive_id,
-		   sizeof(archive->noted_id));
-	return WA_OK;
-}
-
-/* Remove what earlier archivers of this data directory left half-written. */
-static WaCode
-sweep_once(WaPush *push, WaError *err)
-{
-	WaArchive  *archive = push->archive;
-	const char *tokens[2] = {
-		archive->config.last_tokens[0], archive->config.last_tokens[1]
-	};
-
-	if (archive->attached_once)
-		return WA_OK;
-	if (wa_store_sweep(push->store, tokens, 2, &push->result->swept,
-					   err) != WA_OK)
-		return err->code;
-	archive->attached_once = true;
-	push->result->sweep_done = true;
-	return WA_OK;
-}
-
-static WaCode
-open_store(WaPush *push, WaError *err)
-{
-	const WaArchiveConfig *config = &push->archive->config;
-	WaStoreOptions options = {
-		.file_mode = config->file_mode,
-		.dir_mode = config->dir_mode,
-		.memo = push->archive->memo,
-		.beat = push->beat
-	};
-	WaCode		code;
-
-	memcpy(options.token, config->token, sizeof(options.token));
-	if (wa_store_dir_open(config->path, &options, &push->store, err) != WA_OK)
-		return err->code;
-
-	pthread_mutex_lock(&push->archive->mutex);
-	code = attach(push, err);
-	if (code == WA_OK)
-		code = sweep_once(push, err);
-	pthread_mutex_unlock(&push->archive->mutex);
-	if (code != WA_OK)
-		return code;
-
-	push->result->free_bytes_known =
-		wa_store_free_bytes(push->store, &push->result->free_bytes,
-							err) == WA_OK;
-	return WA_OK;
+	return wa_archive_config(push->archive)->now_us();
 }
 
 /* What kind of damage the first page shows, or a refusal. */
@@ -225,9 +70,9 @@ check_header(WaPush *push, const void *page, WaError *err)
 	WaWalHeader header;
 	WaWalExpect expect = {
 		.name = &push->name,
-		.magic = push->archive->config.wal_magic,
-		.system_identifier = push->archive->config.system_identifier,
-		.segment_bytes = push->archive->config.segment_bytes
+		.magic = wa_archive_config(push->archive)->wal_magic,
+		.system_identifier = wa_archive_config(push->archive)->system_identifier,
+		.segment_bytes = wa_archive_config(push->archive)->segment_bytes
 	};
 
 	wa_walheader_read(page, &header);
@@ -264,20 +109,6 @@ check_history(WaPush *push, WaError *err)
 }
 
 static bool
-grow(unsigned char **buffer, size_t *capacity, size_t wanted)
-{
-	if (*capacity >= wanted)
-		return true;
-	free(*buffer);
-	*capacity = 0;
-	*buffer = malloc(wanted);
-	if (*buffer == NULL)
-		return false;
-	*capacity = wanted;
-	return true;
-}
-
-static bool
 is_wal(const WaWalName *name)
 {
 	return name->kind == WA_KIND_SEGMENT || name->kind == WA_KIND_PARTIAL;
@@ -286,7 +117,7 @@ is_wal(const WaWalName *name)
 static WaCode
 check_source_size(WaPush *push, uint64_t size, WaError *err)
 {
-	uint32_t	segment_bytes = push->archive->config.segment_bytes;
+	uint32_t	segment_bytes = wa_archive_config(push->archive)->segment_bytes;
 
 	if (is_wal(&push->name) && size != segment_bytes)
 	{
@@ -315,7 +146,7 @@ read_whole(WaPush *push, int fd, size_t size, WaError *err)
 {
 	size_t		length = 0;
 
-	if (!grow(&push->bench->raw, &push->bench->raw_capacity, size))
+	if (!wa_bench_raw(push->bench, size))
 		return wa_fail(err, WA_NO_MEMORY, "out of memory reading \"%s\"",
 					   push->source);
 	while (length < size)
@@ -382,7 +213,7 @@ wa_push_open(WaArchive *archive, WaBench *bench, WaBeat *beat,
 			 const char *name, const char *source, int64_t archived_at_us,
 			 WaPushResult *result, WaPush **push, WaError *err)
 {
-	const WaArchiveConfig *config = &archive->config;
+	const WaArchiveConfig *config = wa_archive_config(archive);
 	WaPush	   *self = calloc(1, sizeof(*self));
 	uint64_t	begun;
 	uint64_t	segno;
@@ -418,7 +249,8 @@ wa_push_open(WaArchive *archive, WaBench *bench, WaBeat *beat,
 	result->read_us += clock_us(self) - begun;
 
 	begun = clock_us(self);
-	if (open_store(self, err) != WA_OK)
+	if (wa_archive_visit(archive, beat, &self->store, &result->visit,
+						 err) != WA_OK)
 		goto fail;
 	result->store_us += clock_us(self) - begun;
 	*push = self;
@@ -439,7 +271,7 @@ write_whole(WaPush *push, int level, WaError *err)
 	size_t		frame_bytes;
 	uint64_t	begun = clock_us(push);
 
-	if (!grow(&bench->frame, &bench->frame_capacity, bound))
+	if (!wa_bench_frame(bench, bound))
 		return wa_fail(err, WA_NO_MEMORY, "out of memory compressing \"%s\"",
 					   push->source);
 	if (wa_zstd_compress(bench->zstd, level, bench->raw, raw_bytes,
@@ -470,7 +302,7 @@ write_streamed(WaPush *push, int level, WaError *err)
 	WaCode		code = WA_OK;
 
 	assert(!push->digest_known);	/* a streamed source is read once */
-	if (!grow(&bench->raw, &bench->raw_capacity, PIECE_BYTES))
+	if (!wa_bench_raw(bench, PIECE_BYTES))
 		return wa_fail(err, WA_NO_MEMORY, "out of memory reading \"%s\"",
 					   push->source);
 	packer = wa_sink_zstd_compress(bench->zstd, level, left, put);
@@ -565,8 +397,8 @@ judge(WaPush *push, WaStat *stat, WaEnvelope *theirs, WaError *err)
 	code = wa_object_envelope(push->store, push->key, stat, theirs, err);
 	if (code == WA_OK)
 		code = wa_object_check_name(push->store, push->key, theirs, &push->name,
-									push->archive->config.system_identifier,
-									push->archive->config.segment_bytes, err);
+									wa_archive_config(push->archive)->system_identifier,
+									wa_archive_config(push->archive)->segment_bytes, err);
 	/* its body is proven before a word of the envelope is believed */
 	if (code == WA_OK)
 		code = wa_object_read(push->store, push->key, stat, theirs,
@@ -587,7 +419,7 @@ judge(WaPush *push, WaStat *stat, WaEnvelope *theirs, WaError *err)
 	if (!wa_digest_equal(&theirs->digest, &push->envelope.digest) ||
 		theirs->raw_bytes != push->envelope.raw_bytes)
 		return VERDICT_DIFFERENT;
-	if (wa_store_memo_suspect(push->archive->memo, push->key))
+	if (wa_archive_suspects(push->archive, push->key))
 	{
 		wa_fail(err, WA_DAMAGED,
 				"\"%s\" may not be durable: an fsync of it failed", push->key);
@@ -607,7 +439,7 @@ fail_conflict(WaPush *push, const WaEnvelope *theirs, WaError *err)
 	wa_fail(err, WA_CONFLICT,
 			"\"%s\" is in the archive with different content: digest %s there "
 			"(\"%.300s/%s\"), %s here", push->name.text, theirs_text,
-			push->archive->config.path, push->key, ours_text);
+			wa_archive_config(push->archive)->path, push->key, ours_text);
 	wa_hint(err, "Two servers archive as the same timeline, or the archive is "
 			"that of an earlier life of this one. Nothing was overwritten. "
 			"Stop the wrong server, or give this one an empty archive "
@@ -719,7 +551,7 @@ wa_push_commit(WaPush *push, int level, WaError *err)
 					   "\"%s\" keeps changing in the archive", push->key);
 
 	if (code != WA_OK &&
-		wa_store_memo_suspect(push->archive->memo, push->key))
+		wa_archive_suspects(push->archive, push->key))
 		memcpy(push->result->suspect_key, push->key,
 			   sizeof(push->result->suspect_key));
 

@@ -13,54 +13,13 @@
 #ifndef WA_PUSH_H
 #define WA_PUSH_H
 
-#include "archive/identity.h"
+#include "archive/archive.h"
+#include "archive/bench.h"
 #include "core/envelope.h"
-#include "core/sink_zstd.h"
 #include "store/store.h"
-
-#define WA_ARCHIVE_PATH_BYTES	1024	/* PostgreSQL's MAXPGPATH */
 
 /* Larger sources are streamed instead of being held in memory. */
 #define WA_WHOLE_BYTES_MAX		(UINT64_C(64) * 1024 * 1024)
-
-/* Buffers and contexts of one worker, reused from file to file. */
-typedef struct WaBench
-{
-	unsigned char *raw;
-	size_t		raw_capacity;
-	unsigned char *frame;
-	size_t		frame_capacity;
-	WaZstd	   *zstd;
-} WaBench;
-
-extern WaBench *wa_bench_open(void);	/* NULL when out of memory */
-extern void wa_bench_close(void *bench);	/* safe on NULL */
-
-/*
- * An archive as one archiving process sees it.  Shared by its workers;
- * everything that changes is behind its own lock.
- */
-typedef struct WaArchive WaArchive;
-
-typedef struct WaArchiveConfig
-{
-	char		path[WA_ARCHIVE_PATH_BYTES];
-	uint64_t	system_identifier;
-	uint32_t	segment_bytes;
-	uint16_t	wal_magic;		/* of this server */
-	mode_t		file_mode;
-	mode_t		dir_mode;
-	char		token[WA_TOKEN_BYTES];	/* of this process */
-	char		last_tokens[2][WA_TOKEN_BYTES];	/* of earlier ones, to sweep */
-	char		suspect_key[WA_KEY_BYTES];	/* an fsync of it failed in an
-											 * earlier process; or empty */
-	char		new_archive_id[WA_ARCHIVE_ID_TEXT_BYTES];
-	uint64_t	(*now_us) (void);	/* a clock that only goes forward */
-} WaArchiveConfig;
-
-extern WaArchive *wa_archive_open(const WaArchiveConfig *config);
-extern void wa_archive_hold(WaArchive *archive);	/* one close more is due */
-extern void wa_archive_close(WaArchive *archive);	/* safe on NULL */
 
 typedef enum WaPushOutcome
 {
@@ -77,15 +36,11 @@ typedef struct WaPushResult
 	uint64_t	read_us;
 	uint64_t	compress_us;
 	uint64_t	store_us;
-	uint64_t	free_bytes;
-	bool		free_bytes_known;
 	char		damage[WA_DAMAGE_TEXT_BYTES];	/* of the source; or empty */
 	char		aside_key[WA_KEY_BYTES];	/* where a damaged object went */
 	char		suspect_key[WA_KEY_BYTES];	/* visible, but an fsync of it
 											 * failed; or empty */
-	WaAttached	attached;
-	bool		sweep_done;		/* by this call */
-	uint64_t	swept;
+	WaVisit		visit;
 } WaPushResult;
 
 typedef struct WaPush WaPush;

@@ -103,7 +103,10 @@ handle_signals(const char *destination)
 	sigaction(SIGPIPE, &action, NULL);
 	sigaction(SIGXFSZ, &action, NULL);
 	if (!wa_delivery_temporary(destination, temporary))
+	{
+		temporary[0] = '\0';	/* too long: none will be made */
 		return;
+	}
 	action.sa_handler = die_tidily;
 	action.sa_flags = SA_NODEFER;
 	for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)

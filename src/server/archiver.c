@@ -333,21 +333,21 @@ run_push(const char *file, const char *path, WaPushResult *result,
 static void
 tell(const char *file, const WaPushResult *result)
 {
-	if (result->attached.created)
+	if (result->visit.attached.created)
 		ereport(LOG,
 				(errmsg("directory \"%s\" is now the archive of this cluster, "
 						"archive id %s", setup.archive,
-						result->attached.marker.archive_id)));
-	else if (result->attached.new_id)
+						result->visit.attached.marker.archive_id)));
+	else if (result->visit.attached.new_id)
 		ereport(LOG,
 				(errmsg("archive \"%s\" has a new archive id, %s",
-						setup.archive, result->attached.marker.archive_id),
+						setup.archive, result->visit.attached.marker.archive_id),
 				 errdetail("It has the system identifier of this cluster and "
 						   "is accepted.")));
-	if (result->swept > 0)
+	if (result->visit.swept > 0)
 		ereport(LOG,
 				(errmsg("removed %llu abandoned temporary files from archive "
-						"\"%s\"", (unsigned long long) result->swept,
+						"\"%s\"", (unsigned long long) result->visit.swept,
 						setup.archive)));
 	if (result->outcome == WA_PUSH_REPLACED)
 		ereport(WARNING,
@@ -392,14 +392,14 @@ count_success(const char *file, const WaPushResult *result)
 	status.suspect_key[0] = '\0';
 	status.last_archived_us = now;
 	strlcpy(status.last_archived_wal, file, sizeof(status.last_archived_wal));
-	strlcpy(status.archive_id, result->attached.marker.archive_id,
+	strlcpy(status.archive_id, result->visit.attached.marker.archive_id,
 			sizeof(status.archive_id));
-	if (result->free_bytes_known)
+	if (result->visit.free_bytes_known)
 	{
-		status.free_bytes = result->free_bytes;
+		status.free_bytes = result->visit.free_bytes;
 		status.free_bytes_us = now;
 	}
-	if (result->sweep_done)
+	if (result->visit.sweep_done)
 		status.unswept_token[0] = '\0';
 }
 

@@ -116,7 +116,7 @@ test_stored(void)
 	fresh(SEG_1MB);
 	is_code(push_segment(SEG_NAME), WA_OK, &err, "a segment");
 	is_int(result.outcome, WA_PUSH_STORED, "stored");
-	ok(result.attached.created, "in a directory that became an archive");
+	ok(result.visit.attached.created, "in a directory that became an archive");
 	is_int(result.raw_bytes, SEG_1MB, "its size");
 	must(stat(in(OBJECT), &st) == 0);
 	is_int(result.stored_bytes, st.st_size, "its stored size");
@@ -478,12 +478,12 @@ test_sweep(void)
 	strcpy(config.last_tokens[1], "cccccccccccccccc");
 	archive = wa_archive_open(&config);
 	is_code(push_segment(SEG_NAME), WA_OK, &err, "the first file");
-	ok(result.sweep_done, "sweeps");
-	is_int(result.swept, 2, "what its own earlier lives left");
+	ok(result.visit.sweep_done, "sweeps");
+	is_int(result.visit.swept, 2, "what its own earlier lives left");
 	ok(access(in("archive/tmp/bbbbbbbbbbbbbbbb-0"), F_OK) == 0,
 	   "not what is another's");
 	is_code(push_segment(SEG_NAME), WA_OK, &err, "the second file");
-	ok(!result.sweep_done, "does not");
+	ok(!result.visit.sweep_done, "does not");
 }
 
 /* A segment too large to be held in memory. */
