@@ -15,7 +15,6 @@
 #include "archive/known.h"
 #include "archive/layout.h"
 #include "archive/object.h"
-#include "archive/trail.h"
 
 typedef struct Fetch
 {
@@ -183,13 +182,15 @@ check_unresolved(Fetch *fetch, WaTrail *trail, WaError *err)
 	WaWalName	history = {.kind = WA_KIND_HISTORY};
 
 	if (!fetch->config->standby || trail->unresolved_tli == 0)
-		return WA_OK;
+		return WA_OK;			/* and so without a trail */
 	history.tli = trail->unresolved_tli;
 	wa_history_name(history.text, history.tli);
 	switch (find(fetch, &history, err))
 	{
 		case WA_NOT_FOUND:
 			trail->unresolved_tli = 0;
+			wa_trail_write(fetch->config->trail_file, trail,
+						   fetch->config->mode);
 			return WA_OK;
 		case WA_OK:
 			wa_fail(err, WA_REFUSED,
@@ -205,26 +206,34 @@ check_unresolved(Fetch *fetch, WaTrail *trail, WaError *err)
 	}
 }
 
-/* What to think of this request in the light of the one before. */
-static WaCode
-follow_trail(Fetch *fetch, const WaWalName *name, WaTrail *trail,
-			 WaError *err)
+/*
+ * What to think of this request in the light of the one before; written down
+ * before the archive is touched, so that a lookup that hangs is remembered,
+ * too.
+ */
+static void
+follow_trail(Fetch *fetch, const WaWalName *name, WaTrail *trail)
 {
 	const WaFetchConfig *config = fetch->config;
-	WaCode		code;
 
 	wa_trail_read(config->trail_file, trail);
-	if (name->kind == WA_KIND_HISTORY)
+	if (config->step != NULL && config->step->taken)
 	{
-		wa_trail_forget_segment(trail);
-		return WA_OK;
+		fetch->approach = config->step->approach;
+		return;
 	}
-	if (name->kind != WA_KIND_SEGMENT || fetch->segment_bytes == 0)
-		return WA_OK;
-	code = check_unresolved(fetch, trail, err);
-	fetch->approach = wa_trail_step(trail, name, fetch->segment_bytes);
+	if (name->kind == WA_KIND_HISTORY)
+		wa_trail_begin_round(trail);
+	else if (name->kind == WA_KIND_SEGMENT && config->control != NULL &&
+			 config->control->known)
+		fetch->approach = wa_trail_step(trail, name,
+										config->control->segment_bytes);
 	wa_trail_write(config->trail_file, trail, config->mode);
-	return code;
+	if (config->step != NULL)
+	{
+		config->step->taken = true;
+		config->step->approach = fetch->approach;
+	}
 }
 
 /*
@@ -329,20 +338,13 @@ wa_fetch(const WaFetchConfig *config, WaZstd *zstd, const char *file,
 	if (name.kind == WA_KIND_HISTORY && name.tli == 1)
 		return wa_fail(err, WA_NOT_FOUND, "timeline 1 has no history");
 
+	if (config->trail_file != NULL)
+		follow_trail(&fetch, &name, &trail);
 	code = open_archive(&fetch, err);
 	fetch.also.system_identifier = fetch.system_identifier;
 	fetch.also.segment_bytes = fetch.segment_bytes;
-	if (config->trail_file != NULL)
-	{
-		WaError		refusal;
-		WaCode		trail_code = follow_trail(&fetch, &name, &trail, &refusal);
-
-		if (code == WA_OK && trail_code != WA_OK)
-		{
-			code = trail_code;
-			*err = refusal;
-		}
-	}
+	if (code == WA_OK && name.kind == WA_KIND_SEGMENT)
+		code = check_unresolved(&fetch, &trail, err);
 	if (code == WA_OK)
 		code = deliver(&fetch, &name, &destination, err);
 	if (config->trail_file != NULL)

@@ -6,6 +6,7 @@
 #define WA_FETCH_H
 
 #include "archive/foreign.h"
+#include "archive/trail.h"
 #include "core/controlfile.h"
 #include "core/sink_zstd.h"
 #include "store/store.h"
@@ -23,6 +24,7 @@ typedef struct WaFetchConfig
 	 */
 	const char *pg_wal;
 	const char *trail_file;
+	WaTrailStep *step;			/* the same for all attempts; or NULL */
 	bool		standby;
 
 	mode_t		mode;			/* of the delivered file */

@@ -12,9 +12,11 @@
 
 #include "core/crc32c.h"
 
-#define TEXT_BYTES	256
+#define TEXT_BYTES		256
+#define FLAG_DIRECT		1
+#define FLAG_NEW_ROUND	2
 
-/* "walarch-trail 1 TLI LOG SEG DIRECT UNRESOLVED", then its CRC-32C. */
+/* "walarch-trail 1 TLI LOG SEG FLAGS UNRESOLVED", then its CRC-32C. */
 #define TEXT_FORMAT	"walarch-trail 1 %" PRIu32 " %" PRIu32 " %" PRIu32 \
 	" %d %" PRIu32
 
@@ -25,7 +27,7 @@ wa_trail_read(const char *file, WaTrail *trail)
 	char		again[TEXT_BYTES];
 	WaTrail		found = {0};
 	uint32_t	crc = 0;
-	int			direct = 0;
+	int			flags = 0;
 	int			fd = open(file, O_RDONLY | O_CLOEXEC);
 	ssize_t		length;
 
@@ -39,13 +41,14 @@ wa_trail_read(const char *file, WaTrail *trail)
 	text[length] = '\0';
 	if (sscanf(text, "walarch-trail 1 %" SCNu32 " %" SCNu32 " %" SCNu32
 			   " %d %" SCNu32 " %" SCNx32, &found.tli, &found.log,
-			   &found.seg, &direct, &found.unresolved_tli, &crc) != 6)
+			   &found.seg, &flags, &found.unresolved_tli, &crc) != 6)
 		return;
 	length = snprintf(again, sizeof(again), TEXT_FORMAT, found.tli, found.log,
-					  found.seg, direct, found.unresolved_tli);
+					  found.seg, flags, found.unresolved_tli);
 	if (wa_crc32c(0, again, (size_t) length) != crc)
 		return;
-	found.direct = direct != 0;
+	found.direct = (flags & FLAG_DIRECT) != 0;
+	found.new_round = (flags & FLAG_NEW_ROUND) != 0;
 	*trail = found;
 }
 
@@ -59,18 +62,23 @@ wa_trail_write(const char *file, const WaTrail *trail, mode_t mode)
 	bool		written;
 
 	length = snprintf(text, sizeof(text), TEXT_FORMAT, trail->tli, trail->log,
-					  trail->seg, trail->direct ? 1 : 0,
+					  trail->seg,
+					  (trail->direct ? FLAG_DIRECT : 0) |
+					  (trail->new_round ? FLAG_NEW_ROUND : 0),
 					  trail->unresolved_tli);
 	length += snprintf(text + length, sizeof(text) - (size_t) length,
 					   " %08" PRIx32 "\n",
 					   wa_crc32c(0, text, (size_t) length));
 	snprintf(temporary, sizeof(temporary), "%s.tmp", file);
 	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-	if (fd < 0)
-		return;
-	written = write(fd, text, (size_t) length) == length;
-	if (close(fd) != 0 || !written || rename(temporary, file) != 0)
+	written = fd >= 0 && write(fd, text, (size_t) length) == length;
+	if (fd >= 0 && close(fd) != 0)
+		written = false;
+	if (!written || rename(temporary, file) != 0)
+	{
 		(void) unlink(temporary);
+		(void) unlink(file);
+	}
 }
 
 WaApproach
@@ -81,7 +89,7 @@ wa_trail_step(WaTrail *trail, const WaWalName *asked, uint32_t segment_bytes)
 	uint64_t	before = trail->log * per_log + trail->seg;
 	uint64_t	now = asked->log * per_log + asked->seg;
 
-	if (trail->tli > asked->tli && before == now)
+	if (trail->tli > asked->tli && before == now && !trail->new_round)
 		approach = WA_APPROACH_CHILD;
 	else if (trail->tli == asked->tli &&
 			 (before + 1 == now || (before == now && trail->direct)))
@@ -91,14 +99,12 @@ wa_trail_step(WaTrail *trail, const WaWalName *asked, uint32_t segment_bytes)
 	trail->log = asked->log;
 	trail->seg = asked->seg;
 	trail->direct = approach == WA_APPROACH_DIRECT;
+	trail->new_round = false;
 	return approach;
 }
 
 void
-wa_trail_forget_segment(WaTrail *trail)
+wa_trail_begin_round(WaTrail *trail)
 {
-	trail->tli = 0;
-	trail->log = 0;
-	trail->seg = 0;
-	trail->direct = false;
+	trail->new_round = true;
 }

@@ -33,6 +33,9 @@ typedef struct WaTrail
 	/* it was asked for right after its predecessor on the same timeline */
 	bool		direct;
 
+	/* histories were asked for since: recovery has begun a new round */
+	bool		new_round;
+
 	/* timeline whose history could not be looked up; 0: none */
 	uint32_t	unresolved_tli;
 } WaTrail;
@@ -45,10 +48,17 @@ typedef enum WaApproach
 	WA_APPROACH_CHILD			/* a younger timeline was asked first */
 } WaApproach;
 
+/* The judgement of one request, kept while it is tried again and again. */
+typedef struct WaTrailStep
+{
+	bool		taken;
+	WaApproach	approach;
+} WaTrailStep;
+
 /* Read it; unreadable is as good as none. */
 extern void wa_trail_read(const char *file, WaTrail *trail);
 
-/* Write it; a failure is of no consequence that can be mended. */
+/* Write it.  When that fails it is removed: an old one would mislead. */
 extern void wa_trail_write(const char *file, const WaTrail *trail,
 						   mode_t mode);
 
@@ -56,7 +66,10 @@ extern void wa_trail_write(const char *file, const WaTrail *trail,
 extern WaApproach wa_trail_step(WaTrail *trail, const WaWalName *asked,
 								uint32_t segment_bytes);
 
-/* A history was asked for: what segment came before no longer matters. */
-extern void wa_trail_forget_segment(WaTrail *trail);
+/*
+ * A history was asked for.  A segment of a child asked for before that says
+ * nothing about the next one.
+ */
+extern void wa_trail_begin_round(WaTrail *trail);
 
 #endif							/* WA_TRAIL_H */

@@ -19,7 +19,6 @@
 #include "archive/fetch.h"
 #include "archive/known.h"
 #include "archive/pool.h"
-#include "archive/trail.h"
 #include "cli/exitcode.h"
 #include "core/sink_zstd.h"
 
@@ -150,6 +149,9 @@ still_wanted(void)
 	return getppid() == parent;
 }
 
+/* Attempts follow each other; only one thread at a time touches it. */
+static WaTrailStep step;
+
 /* One attempt, in a thread. */
 static void
 get_run(WaTask *task, WaWorker *worker)
@@ -177,7 +179,10 @@ get_run(WaTask *task, WaWorker *worker)
 
 	self->code = wa_cli_control(".", &control, &self->err);
 	if (self->code == WA_OK && config.pg_wal != NULL)
+	{
 		config.trail_file = WA_TRAIL_FILE;
+		config.step = &step;
+	}
 	if (self->code == WA_NOT_FOUND && config.pg_wal == NULL)
 	{
 		/* pg_rewind runs elsewhere, and asks for DATADIR/pg_wal/SEGMENT */

@@ -43,8 +43,13 @@ test_steps(void)
 	is_int(step(1, 10), WA_APPROACH_CHILD, "and parent");
 	step(2, 4095);
 	is_int(step(2, 4096), WA_APPROACH_DIRECT, "across the end of a log");
-	wa_trail_forget_segment(&trail);
-	is_int(step(2, 4097), WA_APPROACH_UNKNOWN, "forgotten");
+	wa_trail_begin_round(&trail);
+	is_int(step(2, 4097), WA_APPROACH_DIRECT, "along the timeline into a new round");
+	step(3, 4098);
+	wa_trail_begin_round(&trail);
+	is_int(step(2, 4098), WA_APPROACH_UNKNOWN, "a child asked for in an earlier round");
+	step(3, 4099);
+	is_int(step(2, 4099), WA_APPROACH_CHILD, "a child asked for in this one");
 }
 
 static void
@@ -56,7 +61,7 @@ test_file(void)
 	int			wrong = 0;
 	struct stat st;
 
-	trail = (WaTrail) {UINT32_MAX, 7, 0xFFF, true, 9};
+	trail = (WaTrail) {UINT32_MAX, 7, 0xFFF, true, true, 9};
 	wa_trail_write("trail", &trail, 0600);
 	wa_trail_read("trail", &back);
 	is_int(memcmp(&trail, &back, sizeof(back)), 0, "comes back");
