@@ -4,7 +4,6 @@
 
 EXTENSION   = walarch
 DATA        = $(notdir $(wildcard $(SRC)walarch--*.sql))
-DOCS        = README.md
 MODULE_big  = walarch
 PGFILEDESC  = "walarch - WAL archive module"
 

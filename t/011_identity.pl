@@ -32,8 +32,7 @@ sub listing
 sub use_archive
 {
 	my ($dir) = @_;
-	$node->adjust_conf('postgresql.conf', 'walarch.archive', "'$dir'");
-	$node->reload;
+	set_conf($node, 'walarch.archive', $dir);
 	$node->{walarch_archive} = $dir;
 	return;
 }

@@ -22,14 +22,6 @@ my $node = new_primary(
 my $archive = archive_dir($node);
 switch_and_archive($node);
 
-sub set_archive
-{
-	my ($dir) = @_;
-	$node->adjust_conf('postgresql.conf', 'walarch.archive', "'$dir'");
-	$node->reload;
-	return;
-}
-
 # Objects that the stock zstd does not turn into the segment in pg_wal.
 sub bad_objects
 {
@@ -44,7 +36,7 @@ sub make_backlog
 {
 	my ($count) = @_;
 
-	set_archive('');
+	set_conf($node, 'walarch.archive', '');
 	wait_status($node, "state = 'unconfigured'");
 	my @wal = map { write_wal($node, 900); switch_wal($node) } 1 .. $count;
 	return @wal;
@@ -90,7 +82,7 @@ my @wal = make_backlog(24);
 is(status($node)->{backlog_files}, 24, 'a backlog');
 my $failed = status($node)->{failed_count};
 my $position = log_position($node);
-set_archive($archive);
+set_conf($node, 'walarch.archive', $archive);
 
 my $kills = 0;
 my @bad;
@@ -129,7 +121,7 @@ my $old = time() - 3 * 24 * 60 * 60;
 utime $old, $old, "$archive/tmp/ffffffffffffffff-0" or die $!;
 
 @wal = make_backlog(8);
-set_archive($archive);
+set_conf($node, 'walarch.archive', $archive);
 my $pid = wait_for_archiver($node);
 my $done = scalar(my @names = archive_files($archive));
 wait_until('some progress', sub { scalar(@names = archive_files($archive)) > $done });

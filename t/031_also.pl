@@ -59,7 +59,7 @@ archive_command = ''
 archive_library = 'walarch'
 walarch.archive = '$archive'
 END
-$node->reload;
+$node->restart;		# a reload would do, too, after a minute
 my @by_walarch = map { fill($_ * 1000 + 1, ($_ + 1) * 1000) } 5 .. 7;
 my $table = table_of($node);
 my ($wal, @others) = @by_cp;

@@ -123,9 +123,10 @@ check_children(Fetch *fetch, const WaWalName *name, WaError *err)
 				" in or before this segment, and has just been told that the "
 				"younger timeline's segment is not there: \"%s\" may hold "
 				"another history", name->tli, name->text);
-		wa_hint(err, "If the younger timeline was given up and timeline %"
-				PRIu32 " is the one to recover, set recovery_target_timeline "
-				"= '%" PRIu32 "'.", name->tli, name->tli);
+		wa_hint(err, "It will be delivered to a recovery along timeline %"
+				PRIu32 " alone: set recovery_target_timeline = '%" PRIu32
+				"' if the target lies before the fork or the younger timeline "
+				"was given up.", name->tli, name->tli);
 		return err->code;
 	}
 	if (wa_ancestry_load(fetch->config->pg_wal, name, fetch->segment_bytes,

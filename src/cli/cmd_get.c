@@ -301,8 +301,10 @@ explain(const Options *options, const WaAsker *asker, const WaError *err,
 	bool		history = options->file != NULL &&
 		strstr(options->file, ".history") != NULL;
 
-	fprintf(stderr, "walarch get: could not restore \"%s\": %s",
-			options->file != NULL ? options->file : "?", err->message);
+	fputs("walarch get: ", stderr);
+	if (options->file != NULL)
+		fprintf(stderr, "could not restore \"%s\": ", options->file);
+	fputs(err->message, stderr);
 	if (status == WA_EXIT_GET_STOP)
 		fprintf(stderr, "; recovery stops, because to call the file absent "
 				"could end it early%s", history ? "" :

@@ -40,6 +40,7 @@ typedef struct Report
 	WaStatus	status;
 	bool		counted;		/* there is a status file */
 	uint64_t	backlog_files;
+	uint64_t	backlog_bytes;
 	char		oldest[WA_WALNAME_BYTES];
 	int64_t		oldest_since_s;
 } Report;
@@ -84,6 +85,9 @@ read_backlog(const char *datadir, Report *report, WaError *err)
 	DIR		   *dir;
 	struct dirent *entry;
 	struct stat st;
+	WaWalName	name;
+	WaWalName	oldest = {0};
+	WaError		ignored;
 
 	snprintf(path, sizeof(path), "%s/pg_wal/archive_status", datadir);
 	dir = opendir(path);
@@ -93,23 +97,30 @@ read_backlog(const char *datadir, Report *report, WaError *err)
 	while ((entry = readdir(dir)) != NULL)
 	{
 		size_t		length = strlen(entry->d_name);
+		char		text[WA_WALNAME_BYTES];
 
-		if (length <= 6 || length - 6 >= WA_WALNAME_BYTES ||
+		if (length <= 6 || length - 6 >= sizeof(text) ||
 			strcmp(entry->d_name + length - 6, ".ready") != 0)
 			continue;
-		report->backlog_files++;
-		snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
-		if (stat(file, &st) != 0)
+		memcpy(text, entry->d_name, length - 6);
+		text[length - 6] = '\0';
+		if (wa_walname_parse(text, &name, &ignored) != WA_OK)
 			continue;
-		if (report->oldest_since_s == 0 ||
-			(int64_t) st.st_mtime < report->oldest_since_s)
-		{
-			report->oldest_since_s = (int64_t) st.st_mtime;
-			snprintf(report->oldest, sizeof(report->oldest), "%.*s",
-					 (int) (length - 6), entry->d_name);
-		}
+		report->backlog_files++;
+		snprintf(file, sizeof(file), "%s/pg_wal/%s", datadir, text);
+		if (stat(file, &st) == 0)
+			report->backlog_bytes += (uint64_t) st.st_size;
+		if (report->backlog_files == 1 ||
+			wa_walname_archived_before(&name, &oldest))
+			oldest = name;
 	}
 	closedir(dir);
+	if (report->backlog_files == 0)
+		return WA_OK;
+	memcpy(report->oldest, oldest.text, sizeof(report->oldest));
+	snprintf(file, sizeof(file), "%s/%s.ready", path, oldest.text);
+	if (stat(file, &st) == 0)
+		report->oldest_since_s = (int64_t) st.st_mtime;
 	return WA_OK;
 }
 
@@ -130,7 +141,7 @@ static const char *
 state_of(const Report *report)
 {
 	if (!report->counted)
-		return "unconfigured";
+		return "unknown";
 	if (report->status.consecutive_failures > 0)
 		return "failing";
 	if (report->backlog_files > 0 &&
@@ -148,9 +159,9 @@ json_string(const char *name, const char *text)
 }
 
 static void
-json_number(const char *name, uint64_t value)
+json_number(const char *name, int64_t value)
 {
-	printf("  \"%s\": %" PRIu64 ",\n", name, value);
+	printf("  \"%s\": %" PRId64 ",\n", name, value);
 }
 
 static void
@@ -166,29 +177,35 @@ print_json(const Report *report)
 	json_string("last_archived_wal", status->last_archived_wal);
 	json_string("last_archived_time",
 				time_text(status->last_archived_us, text, sizeof(text)));
-	json_number("archived_count", status->archived_count);
-	json_number("identical_count", status->identical_count);
-	json_number("conflict_count", status->conflict_count);
-	json_number("replaced_count", status->replaced_count);
-	json_number("damaged_source_count", status->damaged_source_count);
-	json_number("failed_count", status->failed_count);
-	json_number("consecutive_failures", status->consecutive_failures);
+	json_number("archived_count", (int64_t) status->archived_count);
+	json_number("identical_count", (int64_t) status->identical_count);
+	json_number("conflict_count", (int64_t) status->conflict_count);
+	json_number("replaced_count", (int64_t) status->replaced_count);
+	json_number("damaged_source_count", (int64_t) status->damaged_source_count);
+	json_number("failed_count", (int64_t) status->failed_count);
+	json_number("consecutive_failures", (int64_t) status->consecutive_failures);
 	json_string("last_failed_wal", status->last_failed_wal);
 	json_string("last_failed_time",
 				time_text(status->last_failed_us, text, sizeof(text)));
 	json_string("last_error", status->last_error);
 	json_string("last_error_sqlstate", status->last_error_sqlstate);
-	json_number("backlog_files", report->backlog_files);
+	json_number("backlog_files", (int64_t) report->backlog_files);
+	json_number("backlog_bytes", (int64_t) report->backlog_bytes);
 	json_string("oldest_waiting_wal", report->oldest);
 	json_string("oldest_waiting_since",
 				time_text(report->oldest_since_s * 1000000, text,
 						  sizeof(text)));
-	json_number("raw_bytes", status->raw_bytes);
-	json_number("stored_bytes", status->stored_bytes);
-	json_number("read_ms", status->read_us / 1000);
-	json_number("compress_ms", status->compress_us / 1000);
-	json_number("store_ms", status->store_us / 1000);
-	json_number("free_bytes", status->free_bytes);
+	json_number("raw_bytes", (int64_t) status->raw_bytes);
+	json_number("stored_bytes", (int64_t) status->stored_bytes);
+	json_number("read_ms", (int64_t) (status->read_us / 1000));
+	json_number("compress_ms", (int64_t) (status->compress_us / 1000));
+	json_number("store_ms", (int64_t) (status->store_us / 1000));
+	json_number("compression_level", (int64_t) status->compression_level);
+	json_number("workers", status->workers);
+	if (status->free_bytes_us != 0)
+		json_number("free_bytes", (int64_t) status->free_bytes);
+	else
+		json_string("free_bytes", NULL);
 	json_string("free_bytes_time",
 				time_text(status->free_bytes_us, text, sizeof(text)));
 	printf("  \"stats_since\": ");
@@ -228,7 +245,8 @@ print_text(const Report *report)
 	line("last failed", status->last_failed_wal);
 	line("  at", time_text(status->last_failed_us, text, sizeof(text)));
 	line("  error", status->last_error);
-	printf("%-22s %" PRIu64 " files\n", "waiting", report->backlog_files);
+	printf("%-22s %" PRIu64 " files, %" PRIu64 " MB\n", "waiting",
+		   report->backlog_files, report->backlog_bytes >> 20);
 	line("  oldest", report->oldest);
 	line("  since", time_text(report->oldest_since_s * 1000000, text,
 							  sizeof(text)));

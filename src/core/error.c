@@ -46,8 +46,7 @@ wa_fail_errno(WaError *err, int errno_value, const char *format,...)
 		case ENOSPC:
 		case EDQUOT:
 			err->code = WA_NO_SPACE;
-			wa_hint(err, "Make room there, or prune what is no longer needed; "
-					"PostgreSQL keeps the WAL file and tries again.");
+			wa_hint(err, "Make room there.");
 			break;
 		case ENOMEM:
 			err->code = WA_NO_MEMORY;

@@ -83,6 +83,17 @@ wa_walname_parse(const char *text, WaWalName *name, WaError *err)
 }
 
 bool
+wa_walname_archived_before(const WaWalName *name, const WaWalName *other)
+{
+	bool		history = name->kind == WA_KIND_HISTORY;
+	bool		other_history = other->kind == WA_KIND_HISTORY;
+
+	if (history != other_history)
+		return history;
+	return strcmp(name->text, other->text) < 0;
+}
+
+bool
 wa_segment_bytes_valid(uint64_t segment_bytes)
 {
 	return segment_bytes >= WA_SEGMENT_BYTES_MIN &&

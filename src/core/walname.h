@@ -42,6 +42,10 @@ typedef struct WaWalName
 extern WaCode wa_walname_parse(const char *text, WaWalName *name,
 							   WaError *err);
 
+/* PostgreSQL's order of archiving: histories first, then by name. */
+extern bool wa_walname_archived_before(const WaWalName *name,
+									   const WaWalName *other);
+
 /* A power of two from 1 MB to 1 GB. */
 extern bool wa_segment_bytes_valid(uint64_t segment_bytes);
 

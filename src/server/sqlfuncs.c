@@ -46,18 +46,6 @@ typedef struct Backlog
 	TimestampTz oldest_since;	/* 0: none waits */
 } Backlog;
 
-/* PostgreSQL archives histories first, then by name. */
-static bool
-comes_before(const WaWalName *name, const WaWalName *other)
-{
-	bool		history = name->kind == WA_KIND_HISTORY;
-	bool		other_history = other->kind == WA_KIND_HISTORY;
-
-	if (history != other_history)
-		return history;
-	return strcmp(name->text, other->text) < 0;
-}
-
 static void
 read_backlog(Backlog *backlog)
 {
@@ -93,7 +81,7 @@ read_backlog(Backlog *backlog)
 			if (stat(path, &st) == 0)
 				backlog->bytes += st.st_size;
 		}
-		if (backlog->files == 1 || comes_before(&name, &oldest))
+		if (backlog->files == 1 || wa_walname_archived_before(&name, &oldest))
 			oldest = name;
 	}
 	FreeDir(dir);
@@ -427,8 +415,8 @@ check_server(ReturnSetInfo *result)
 	rejected = walarch_settings_report_rejected(DEBUG1);
 	check_row(result, "settings", rejected == 0,
 			  rejected == 0 ? NULL :
-			  psprintf("%d settings walarch.* in the configuration files are "
-					   "not valid and are ignored", rejected),
+			  psprintf("values of walarch.* in the configuration files that "
+					   "are not valid and not used: %d", rejected),
 			  "Look for the warnings in the server log after a reload, and "
 			  "correct them.");
 }
@@ -475,8 +463,10 @@ check_directory(ReturnSetInfo *result)
 		return;
 	little = probe.free_bytes < (uint64) wal_segment_size * FREE_SEGMENTS_MIN;
 	check_row(result, "free_space", !little,
-			  psprintf("%llu MB", (unsigned long long)
-					   (probe.free_bytes / (1024 * 1024))),
+			  psprintf("%llu MB are free; less than %llu MB is called little",
+					   (unsigned long long) (probe.free_bytes >> 20),
+					   (unsigned long long) wal_segment_size *
+					   FREE_SEGMENTS_MIN >> 20),
 			  "Make room: when the archive is full, WAL stays in pg_wal until "
 			  "that is full, too.");
 }
@@ -498,8 +488,8 @@ check_archiving(ReturnSetInfo *result)
 	check_row(result, "backlog", !late,
 			  psprintf("%lld files wait to be archived",
 					   (long long) backlog.files),
-			  "See walarch.status: if nothing fails, more walarch.workers or "
-			  "a lower walarch.compression_level make archiving faster.");
+			  "See walarch.status: if nothing fails, a lower "
+			  "walarch.compression_level makes archiving faster.");
 	check_row(result, "last_failure", status.consecutive_failures == 0,
 			  status.consecutive_failures == 0 ? NULL :
 			  psprintf("%s: %s", status.last_failed_wal, status.last_error),

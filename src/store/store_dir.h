@@ -17,7 +17,7 @@ typedef struct DirStore
 	WaStore		store;
 	WaStoreOptions options;
 	int			fd;
-	uint64_t	sequence;		/* makes names of temporaries unique */
+	uint64_t	sequence;		/* numbers temporaries where no memo does */
 	unsigned char *read_buffer; /* allocated when first needed */
 	int			dirty_count;	/* keys whose directories await fsync */
 	char		dirty[WA_DIR_DIRTY_MAX][WA_KEY_BYTES];

@@ -25,6 +25,17 @@
 #define RENAME_EXCHANGE		(1 << 1)
 #endif
 
+/* A name no other temporary of this process has had. */
+static void
+name_temporary(DirStore *self, DirPut *put)
+{
+	uint64_t	number = self->options.memo != NULL ?
+		wa_memo_next_number(self->options.memo) : self->sequence++;
+
+	snprintf(put->temporary, sizeof(put->temporary), "tmp/%s-%" PRIu64,
+			 self->options.token, number);
+}
+
 WaCode
 wa_dir_put_begin(WaStore *store, const char *key, WaPut **put, WaError *err)
 {
@@ -35,8 +46,7 @@ wa_dir_put_begin(WaStore *store, const char *key, WaPut **put, WaError *err)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory storing \"%s\"", key);
 	result->put.store = store;
 	memccpy(result->put.key, key, '\0', WA_KEY_BYTES);
-	snprintf(result->temporary, sizeof(result->temporary), "tmp/%s-%" PRIu64,
-			 self->options.token, self->sequence++);
+	name_temporary(self, result);
 
 	if (wa_dir_make_parents(self, result->temporary, err) != WA_OK)
 		goto fail;
@@ -52,9 +62,7 @@ wa_dir_put_begin(WaStore *store, const char *key, WaPut **put, WaError *err)
 			wa_dir_fail(err, errno, "create", self, result->temporary);
 			goto fail;
 		}
-		/* another store of this process with the same token was here */
-		snprintf(result->temporary, sizeof(result->temporary),
-				 "tmp/%s-%" PRIu64, self->options.token, self->sequence++);
+		name_temporary(self, result);
 	}
 	result->named = true;
 	*put = &result->put;

@@ -18,6 +18,7 @@
 struct WaStoreMemo
 {
 	pthread_mutex_t mutex;		/* guards everything below */
+	uint64_t	last_number;
 	int			directories_count;
 	int			directories_next;	/* the oldest is overwritten */
 	uint64_t	directories[DIRECTORIES_MAX][2];
@@ -126,4 +127,17 @@ wa_memo_learn(WaStoreMemo *memo, uint64_t device, uint64_t inode)
 	if (memo->directories_count < DIRECTORIES_MAX)
 		memo->directories_count++;
 	pthread_mutex_unlock(&memo->mutex);
+}
+
+uint64_t
+wa_memo_next_number(WaStoreMemo *memo)
+{
+	uint64_t	result;
+
+	if (memo == NULL)
+		return 0;
+	pthread_mutex_lock(&memo->mutex);
+	result = ++memo->last_number;
+	pthread_mutex_unlock(&memo->mutex);
+	return result;
 }

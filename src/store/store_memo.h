@@ -12,6 +12,9 @@
 extern bool wa_memo_knows(WaStoreMemo *memo, uint64_t device, uint64_t inode);
 extern void wa_memo_learn(WaStoreMemo *memo, uint64_t device, uint64_t inode);
 
+/* A number never given before; 0 without a memo. */
+extern uint64_t wa_memo_next_number(WaStoreMemo *memo);
+
 /* The object was replaced by one written anew. */
 extern void wa_memo_suspect_clear(WaStoreMemo *memo, const char *key);
 

@@ -27,7 +27,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
 our @EXPORT = qw(
-  new_primary archive_conf archive_dir data_file
+  new_primary archive_conf archive_dir data_file set_conf
   write_wal switch_wal switch_and_archive wait_archived is_archived
   archive_files object_key object_path object_bytes object_raw object_is
   sample_files damaged_files temporary_files
@@ -87,6 +87,17 @@ sub data_file
 {
 	my ($node, $path) = @_;
 	return $node->data_dir . "/$path";
+}
+
+# Change a setting, and have a running server reload it. The line is appended:
+# a file that is written anew can be read half by a process that is reloading.
+sub set_conf
+{
+	my ($node, $name, $value) = @_;
+
+	$node->append_conf('postgresql.conf', "$name = '$value'");
+	$node->reload if -e data_file($node, 'postmaster.pid');
+	return;
 }
 
 # Poll until the code returns true; its value. Dies after a bound in seconds.
