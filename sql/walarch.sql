@@ -1,7 +1,8 @@
 -- The SQL objects of walarch: what there is, who may use it, and what the
 -- settings accept. Nothing is archived here; the library is not preloaded.
 CREATE EXTENSION walarch;
-\dx walarch
+SELECT extversion, extnamespace::regnamespace AS schema, extrelocatable
+FROM pg_extension WHERE extname = 'walarch';
 \dx+ walarch
 
 -- the columns others rely on, in their order
@@ -53,8 +54,11 @@ ALTER SYSTEM SET walarch.compression_level = 20;
 ALTER SYSTEM SET walarch.compression_level = -8;
 ALTER SYSTEM SET walarch.workers = 0;
 ALTER SYSTEM SET walarch.workers = 33;
+-- (the words differ between versions)
+\set VERBOSITY sqlstate
 ALTER SYSTEM SET walarch.timeout = '999ms';
 ALTER SYSTEM SET walarch.timeout = '25h';
+\set VERBOSITY default
 ALTER SYSTEM SET walarch.archive = 'relative/directory';
 ALTER SYSTEM SET walarch.archive = '/one,/two';
 ALTER SYSTEM SET walarch.archive = 's3://bucket/archive';
@@ -94,9 +98,14 @@ SET ROLE regress_walarch_monitor;
 SELECT walarch.reset_status();
 RESET ROLE;
 
--- all of it belongs to the extension, and goes with it
+-- all of it belongs to the extension and goes with it, and can come back; the
+-- schema stays, as any that CREATE EXTENSION has made
 REVOKE USAGE ON SCHEMA walarch FROM regress_walarch_nobody;
 DROP EXTENSION walarch;
-SELECT n.nspname FROM pg_namespace AS n WHERE n.nspname = 'walarch';
+SELECT count(*) AS left_behind FROM pg_depend
+WHERE refclassid = 'pg_namespace'::regclass AND refobjid = 'walarch'::regnamespace;
+CREATE EXTENSION walarch;
+DROP EXTENSION walarch;
+DROP SCHEMA walarch;
 DROP ROLE regress_walarch_nobody;
 DROP ROLE regress_walarch_monitor;

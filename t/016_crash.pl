@@ -78,8 +78,8 @@ sub wait_for_server
 
 # --- the archiver
 
-my @wal = make_backlog(24);
-is(status($node)->{backlog_files}, 24, 'a backlog');
+my @wal = make_backlog(16);
+is(status($node)->{backlog_files}, 16, 'a backlog');
 my $failed = status($node)->{failed_count};
 my $position = log_position($node);
 set_conf($node, 'walarch.archive', $archive);
@@ -87,7 +87,7 @@ set_conf($node, 'walarch.archive', $archive);
 my $kills = 0;
 my @bad;
 my %left;
-for my $round (1 .. 4)
+for my $round (1 .. 3)
 {
 	my $pid = wait_for_archiver($node);
 	my $done = status($node)->{archived_count};
@@ -100,8 +100,9 @@ for my $round (1 .. 4)
 	push @bad, bad_objects();
 	wait_for_server();
 }
-cmp_ok($kills, '>=', 3, 'the archiver was killed in the middle of a file, several times');
+cmp_ok($kills, '>=', 2, 'the archiver was killed in the middle of a file, several times');
 is("@bad", '', 'at each moment every object was absent or complete');
+wait_for_archiver($node);		# PostgreSQL starts it every 10 s at most
 wait_archived($node);
 is(join(' ', bad_objects()), '', 'at the end all are whole');
 is(join(' ', grep { !-e object_path($archive, $_) } @wal), '', 'and all are there');
@@ -133,6 +134,7 @@ kill 'KILL', $pid;
 is(join(' ', bad_objects()), '', 'server killed: every object is absent or complete');
 wait_until('the server to start again',
 	sub { usleep(200_000); $node->start(fail_ok => 1) });
+wait_for_archiver($node);
 wait_archived($node);
 is(join(' ', bad_objects()), '', 'after the next start all are whole');
 is(join(' ', grep { !-e object_path($archive, $_) } @wal), '', 'and all are there');
