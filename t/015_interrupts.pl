@@ -150,7 +150,8 @@ SKIP:
 	cmp_ok($seconds, '>', 3, '(it did hang)');
 
 	# strace itself keeps a process whose thread it delays
-	$seconds = timed(sub { root_do('kill', $tracer); finish_stop($node, $stop) });
+	root_do('kill', $tracer);
+	$seconds = timed(sub { finish_stop($node, $stop) });
 	cmp_ok($seconds, '<', 5, 'and the server is down');
 	$node->start;
 	wait_archived($node);

@@ -133,7 +133,11 @@ $node->kill9;
 kill 'KILL', $pid;
 is(join(' ', bad_objects()), '', 'server killed: every object is absent or complete');
 wait_until('the server to start again',
-	sub { usleep(200_000); $node->start(fail_ok => 1) });
+	sub {
+		usleep(200_000);
+		$node->{_pid} = undef;		# a failed start finds the dead one's pid file
+		$node->start(fail_ok => 1);
+	});
 wait_for_archiver($node);
 wait_archived($node);
 is(join(' ', bad_objects()), '', 'after the next start all are whole');

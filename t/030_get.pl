@@ -504,6 +504,9 @@ rmdir "$archive/wal/" . substr($later, 0, 16);
 
 	is(flaws($got, 1, $next, qr/lies past --until/), '', '--until: whatever the failure');
 	cmp_ok($got->{seconds}, '<', 5, '--until: without trying again');
+	my $far = '000000010000000100000000';
+	is(flaws(ask($pitr, '--archive', "$elsewhere/none", '--until', $wal, $far, $p), 1, $far,
+			qr/lies past --until/), '', '--until: a higher high half is later');
 	is(flaws(ask($pitr, @at_once, '--archive', "$elsewhere/none", '--until', $wal,
 				'00000002.history', $h), 200, '00000002.history', qr/does not exist/),
 		'', '--until: does not concern histories');

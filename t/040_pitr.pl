@@ -8,6 +8,7 @@ use warnings;
 
 use lib 't/lib';
 
+use Get;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -110,7 +111,6 @@ sub new_server
 	$server->init_from_backup($primary, 'base');
 	$server->append_conf('postgresql.conf', <<"END");
 archive_mode = off
-hot_standby = off
 restore_command = '"$ENV{WALARCH_BIN}" get --archive "$archive" --retry-for 1 @options "%f" "%p"'
 recovery_target_action = 'promote'
 $conf
@@ -148,14 +148,14 @@ sub stops
 	my ($what, $reason, $conf, @options) = @_;
 	my $server = new_server($conf, @options);
 
-	is($server->start(fail_ok => 1), 0, "$what: the server stops");
+	ok(stops_by_itself($server), "$what: the server stops");
 
 	my $log = slurp_file($server->logfile);
 	like($log, qr/^walarch get: could not restore [^\n]*${reason}[^\n]*; recovery stops/m,
 		"$what: the reason is in the log");
 	like($log, qr/FATAL:  could not restore file "[^"]+" from archive: child process exited with exit code 200/,
 		"$what: the server saw 200");
-	unlike($log, qr/archive recovery complete|selected new timeline|ready to accept connections/,
+	unlike($log, qr/archive recovery complete|selected new timeline|ready to accept connections\n/,
 		"$what: it was not opened");
 	ok(-e data_file($server, 'recovery.signal'), "$what: it still wants to recover");
 
@@ -310,8 +310,8 @@ sub stops_mistyped
 
 	$server->append_conf('postgresql.conf',
 		qq(restore_command = '"$ENV{WALARCH_BIN}" git --archive "$archive" "%f" "%p"'));
-	is($server->start(fail_ok => 1), 0, 'a mistyped subcommand: the server stops');
-	unlike(slurp_file($server->logfile), qr/archive recovery complete|ready to accept connections/,
+	ok(stops_by_itself($server), 'a mistyped subcommand: the server stops');
+	unlike(slurp_file($server->logfile), qr/archive recovery complete|ready to accept connections\n/,
 		'a mistyped subcommand: it was not opened');
 	return;
 }

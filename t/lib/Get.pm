@@ -23,7 +23,9 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes ();
 use WalArch;
 
-our @EXPORT = qw(fake_datadir ask ask_begin ask_end forget with_bytes crc32c);
+our @EXPORT = qw(
+  fake_datadir ask ask_begin ask_end forget with_bytes crc32c stops_by_itself
+);
 
 my $home;
 
@@ -144,6 +146,24 @@ sub ask
 
 	forget($dir);
 	return ask_end(ask_begin($dir, @before, 'get', @words));
+}
+
+# Start a server whose recovery should end it: does it? One that was opened
+# instead is stopped.
+sub stops_by_itself
+{
+	my ($node) = @_;
+	my @pg_ctl = ('pg_ctl', '-s', '-D', $node->data_dir);
+	my $opened = qr/archive recovery complete/;
+
+	# Not $node->start: it dies if the server ends between it and a look at it.
+	PostgreSQL::Test::Utils::system_log(@pg_ctl, '-w', '-l', $node->logfile, 'start');
+	wait_until($node->name . ' to end or to be opened', sub {
+		return !-e $node->data_dir . '/postmaster.pid' || slurp_file($node->logfile) =~ $opened;
+	});
+	return 1 unless slurp_file($node->logfile) =~ $opened;
+	PostgreSQL::Test::Utils::system_log(@pg_ctl, '-w', '-m', 'fast', 'stop');
+	return 0;
 }
 
 my @crc_table = map {
