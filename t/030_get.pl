@@ -558,7 +558,7 @@ my @hang = ('strace', '-D', '-f', '-qq', '-o', "$elsewhere/strace", '-P', $objec
 
 SKIP:
 {
-	skip 'strace does not work here', 8
+	skip 'strace does not work here', 9
 	  unless (system("strace -D -qq -o /dev/null true 2>/dev/null") == 0);
 
 	foreach my $signal (qw(TERM INT HUP QUIT))
@@ -573,6 +573,14 @@ SKIP:
 		is("$got->{signal} $got->{left}$got->{message}", "$number{$signal} ",
 			"SIG$signal: dies of it, silently, and leaves nothing");
 	}
+
+	# A closed descriptor is given to the next file opened, unless it is held.
+	forget($pitr);
+	my $run = ask_begin($pitr, [ @hang, 'sh', '-c', 'exec "$0" "$@" 2>&-' ], 'get', @at_once, $wal, $p);
+	wait_until('the command to be in the middle', sub { -e "$pitr/$p.walarch" });
+	is(readlink("/proc/$run->{pid}/fd/2"), '/dev/null', 'a closed stderr is nobody else\'s');
+	kill 'TERM', $run->{pid};
+	ask_end($run);
 
 	foreach my $case ([ $pitr, 200 ], [ $standby, 1 ])
 	{
