@@ -87,7 +87,6 @@ read_backlog(const char *datadir, Report *report, WaError *err)
 	struct stat st;
 	WaWalName	name;
 	WaWalName	oldest = {0};
-	WaError		ignored;
 
 	snprintf(path, sizeof(path), "%s/pg_wal/archive_status", datadir);
 	dir = opendir(path);
@@ -96,18 +95,10 @@ read_backlog(const char *datadir, Report *report, WaError *err)
 							 path);
 	while ((entry = readdir(dir)) != NULL)
 	{
-		size_t		length = strlen(entry->d_name);
-		char		text[WA_WALNAME_BYTES];
-
-		if (length <= 6 || length - 6 >= sizeof(text) ||
-			strcmp(entry->d_name + length - 6, ".ready") != 0)
-			continue;
-		memcpy(text, entry->d_name, length - 6);
-		text[length - 6] = '\0';
-		if (wa_walname_parse(text, &name, &ignored) != WA_OK)
+		if (!wa_walname_ready(entry->d_name, &name))
 			continue;
 		report->backlog_files++;
-		snprintf(file, sizeof(file), "%s/pg_wal/%s", datadir, text);
+		snprintf(file, sizeof(file), "%s/pg_wal/%s", datadir, name.text);
 		if (stat(file, &st) == 0)
 			report->backlog_bytes += (uint64_t) st.st_size;
 		if (report->backlog_files == 1 ||

@@ -12,6 +12,17 @@ wa_sink_forward_finish(WaSink *sink, WaError *err)
 	return sink->next != NULL ? wa_sink_finish(sink->next, err) : WA_OK;
 }
 
+WaCode
+wa_sink_write_bounded(WaSink *sink, const void *data, size_t length,
+					  uint64_t *bytes_left, const char *what, WaError *err)
+{
+	if (length > *bytes_left)
+		return wa_fail(err, WA_DAMAGED,
+					   "\"%s\" holds more bytes than it may", what);
+	*bytes_left -= length;
+	return length > 0 ? wa_sink_write(sink, data, length, err) : WA_OK;
+}
+
 static WaCode
 buffer_write(WaSink *sink, const void *data, size_t length, WaError *err)
 {

@@ -51,6 +51,14 @@ wa_sink_close(WaSink *sink)
 		sink->ops->close(sink);
 }
 
+/*
+ * Pass on unpacked bytes while *bytes_left allows; beyond that WA_DAMAGED,
+ * so that no input makes more than its reader expects.
+ */
+extern WaCode wa_sink_write_bounded(WaSink *sink, const void *data,
+									size_t length, uint64_t *bytes_left,
+									const char *what, WaError *err);
+
 /* For sinks that have nothing of their own to do at these points. */
 extern WaCode wa_sink_forward_finish(WaSink *sink, WaError *err);
 

@@ -54,12 +54,9 @@ gzip_write(WaSink *sink, const void *data, size_t length, WaError *err)
 		}
 		produced = BUFFER_BYTES - self->stream.avail_out;
 		full = self->stream.avail_out == 0 && self->member_open;
-		if (produced > self->raw_bytes_left)
-			return wa_fail(err, WA_DAMAGED,
-						   "\"%s\" holds more bytes than it may", self->what);
-		self->raw_bytes_left -= produced;
-		if (produced > 0 && wa_sink_write(self->sink.next, self->buffer,
-										  produced, err) != WA_OK)
+		if (wa_sink_write_bounded(self->sink.next, self->buffer, produced,
+								  &self->raw_bytes_left, self->what,
+								  err) != WA_OK)
 			return err->code;
 		if (result == Z_BUF_ERROR && produced == 0)
 			break;				/* wants more input */

@@ -44,12 +44,9 @@ lz4_write(WaSink *sink, const void *data, size_t length, WaError *err)
 		if (left == 0)
 			self->any_frame = true;
 		full = produced == BUFFER_BYTES && left != 0;
-		if (produced > self->raw_bytes_left)
-			return wa_fail(err, WA_DAMAGED,
-						   "\"%s\" holds more bytes than it may", self->what);
-		self->raw_bytes_left -= produced;
-		if (produced > 0 && wa_sink_write(self->sink.next, self->buffer,
-										  produced, err) != WA_OK)
+		if (wa_sink_write_bounded(self->sink.next, self->buffer, produced,
+								  &self->raw_bytes_left, self->what,
+								  err) != WA_OK)
 			return err->code;
 		if (consumed == 0 && produced == 0)
 			break;				/* wants more input */

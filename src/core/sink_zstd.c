@@ -213,12 +213,9 @@ decompress_write(WaSink *sink, const void *data, size_t length, WaError *err)
 		if (left == 0)
 			self->any_frame = true;
 		full = out.pos == out.size && left != 0;
-		if (out.pos > self->raw_bytes_left)
-			return wa_fail(err, WA_DAMAGED,
-						   "\"%s\" holds more bytes than it may", self->what);
-		self->raw_bytes_left -= out.pos;
-		if (out.pos > 0 && wa_sink_write(self->sink.next, self->buffer,
-										 out.pos, err) != WA_OK)
+		if (wa_sink_write_bounded(self->sink.next, self->buffer, out.pos,
+								  &self->raw_bytes_left, self->what,
+								  err) != WA_OK)
 			return err->code;
 	}
 	return WA_OK;

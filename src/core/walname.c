@@ -83,6 +83,21 @@ wa_walname_parse(const char *text, WaWalName *name, WaError *err)
 }
 
 bool
+wa_walname_ready(const char *status_file, WaWalName *name)
+{
+	size_t		length = strlen(status_file);
+	char		text[WA_WALNAME_BYTES];
+	WaError		ignored;
+
+	if (length <= 6 || length - 6 >= sizeof(text) ||
+		strcmp(status_file + length - 6, ".ready") != 0)
+		return false;
+	memcpy(text, status_file, length - 6);
+	text[length - 6] = '\0';
+	return wa_walname_parse(text, name, &ignored) == WA_OK;
+}
+
+bool
 wa_walname_archived_before(const WaWalName *name, const WaWalName *other)
 {
 	bool		history = name->kind == WA_KIND_HISTORY;

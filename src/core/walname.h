@@ -42,6 +42,12 @@ typedef struct WaWalName
 extern WaCode wa_walname_parse(const char *text, WaWalName *name,
 							   WaError *err);
 
+/*
+ * The WAL file that a file of pg_wal/archive_status says is to be archived
+ * ("NAME.ready"); false for any other.
+ */
+extern bool wa_walname_ready(const char *status_file, WaWalName *name);
+
 /* PostgreSQL's order of archiving: histories first, then by name. */
 extern bool wa_walname_archived_before(const WaWalName *name,
 									   const WaWalName *other);

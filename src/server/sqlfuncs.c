@@ -59,17 +59,9 @@ read_backlog(Backlog *backlog)
 	memset(&oldest, 0, sizeof(oldest));
 	while ((entry = ReadDir(dir, XLOGDIR "/archive_status")) != NULL)
 	{
-		size_t		length = strlen(entry->d_name);
-		char		text[WA_WALNAME_BYTES];
 		WaWalName	name;
-		WaError		ignored;
 
-		if (length <= 6 || length - 6 >= sizeof(text) ||
-			strcmp(entry->d_name + length - 6, ".ready") != 0)
-			continue;
-		memcpy(text, entry->d_name, length - 6);
-		text[length - 6] = '\0';
-		if (wa_walname_parse(text, &name, &ignored) != WA_OK)
+		if (!wa_walname_ready(entry->d_name, &name))
 			continue;
 
 		backlog->files++;
@@ -77,7 +69,7 @@ read_backlog(Backlog *backlog)
 			backlog->bytes += wal_segment_size;
 		else
 		{
-			snprintf(path, sizeof(path), XLOGDIR "/%s", text);
+			snprintf(path, sizeof(path), XLOGDIR "/%s", name.text);
 			if (stat(path, &st) == 0)
 				backlog->bytes += st.st_size;
 		}

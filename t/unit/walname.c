@@ -177,9 +177,36 @@ test_segment_numbers(void)
 	   "a size beyond 32 bits is none");
 }
 
+/* What waits, and in which order PostgreSQL takes it. */
+static void
+test_waiting(void)
+{
+	static const char *const others[] = {
+		"", ".ready", "000000010000000000000001.done",
+		"000000010000000000000001", "000000010000000000000001.ready.ready",
+		"00000001000000000000000g.ready",
+		"000000010000000000000001.00000028.backup.extended.far.too.long.ready"
+	};
+	WaWalName	name;
+	WaWalName	other;
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		ok(!wa_walname_ready(others[i], &name), "\"%s\" does not wait",
+		   others[i]);
+	ok(wa_walname_ready("000000020000000000000001.ready", &name) &&
+	   name.kind == WA_KIND_SEGMENT && name.tli == 2, "a segment waits");
+	ok(wa_walname_ready("00000003.history.ready", &other) &&
+	   other.kind == WA_KIND_HISTORY && other.tli == 3, "a history waits");
+	ok(wa_walname_archived_before(&other, &name), "histories come first");
+	ok(!wa_walname_archived_before(&name, &other), "and nothing before them");
+	must(wa_walname_ready("000000010000000000000009.ready", &other));
+	ok(wa_walname_archived_before(&other, &name), "then by name");
+}
+
 int
 main(void)
 {
+	test_waiting();
 	test_forms();
 	test_malformed();
 	test_every_byte();
