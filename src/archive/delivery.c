@@ -180,7 +180,7 @@ wa_delivery_close(WaDelivery *delivery)
 	if (delivery == NULL)
 		return;
 	if (!delivery->committed && still_named(delivery))
-		(void) unlink(delivery->temporary);
-	close(delivery->fd);
+		wa_beat_unlink(delivery->beat, AT_FDCWD, delivery->temporary);
+	(void) wa_beat_close(delivery->beat, delivery->fd);
 	free(delivery);
 }

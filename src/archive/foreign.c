@@ -38,6 +38,19 @@ static const char *const suffixes[PACKING_COUNT] = {"", ".zst", ".gz", ".lz4"};
 typedef WaCode (*CandidateFn) (void *arg, int fd, const char *path,
 							   Packing packing, WaError *err);
 
+/* A link that leads nowhere proves nothing.  Keeps errno. */
+static bool
+is_link(int dir_fd, const char *file)
+{
+	int			save_errno = errno;
+	struct stat st;
+	bool		result = fstatat(dir_fd, file, &st,
+								 AT_SYMLINK_NOFOLLOW) == 0;
+
+	errno = save_errno;
+	return result;
+}
+
 /*
  * Walk the candidates.  WA_NOT_FOUND: each lookup was answered "no such
  * file" in a directory that could be opened.  Otherwise WA_OK from the first
@@ -71,15 +84,15 @@ walk_candidates(const WaForeign *foreign, const WaWalName *name,
 		{
 			WA_BEAT(beat, fd, openat(dir_fd, file, O_RDONLY | O_CLOEXEC |
 									 O_NONBLOCK));
-			if (fd < 0 && errno != ENOENT)
+			if (fd < 0 && (errno != ENOENT || is_link(dir_fd, file)))
 				wa_fail_errno(err, errno, "could not open \"%s\"", path);
-			close(dir_fd);
+			(void) wa_beat_close(beat, dir_fd);
 		}
 		if (fd >= 0)
 		{
 			WaCode		code = each(arg, fd, path, packing, err);
 
-			close(fd);
+			(void) wa_beat_close(beat, fd);
 			if (code == WA_OK)
 				return WA_OK;
 		}

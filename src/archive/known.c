@@ -85,12 +85,18 @@ wa_known_find(const char *file, const char *path, const char *archive_id,
 	*id_known = false;
 	if (read_all(file, &text, &length, err) != WA_OK)
 		return err->code;
+	if (strlen(text) != length)
+		goto damaged;
 	for (char *line = strtok_r(text, "\n", &save); line != NULL;
 		 line = strtok_r(NULL, "\n", &save))
 	{
 		char	   *blank = strchr(line, ' ');
 
-		if (*line == '#' || blank == NULL || strcmp(blank + 1, path) != 0)
+		if (*line == '#')
+			continue;
+		if (blank != line + WA_ARCHIVE_ID_TEXT_BYTES - 1 || blank[1] != '/')
+			goto damaged;
+		if (strcmp(blank + 1, path) != 0)
 			continue;
 		*blank = '\0';
 		*path_known = true;
@@ -99,6 +105,14 @@ wa_known_find(const char *file, const char *path, const char *archive_id,
 	}
 	free(text);
 	return WA_OK;
+
+damaged:
+	free(text);
+	wa_fail(err, WA_DAMAGED, "\"%s\" is damaged", file);
+	wa_hint(err, "It names the archives this cluster has used, a line "
+			"\"<archive id> <path>\" each. Make sure that the archive is "
+			"mounted, then remove the file: it is written anew.");
+	return err->code;
 }
 
 static WaCode

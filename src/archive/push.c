@@ -550,6 +550,7 @@ wa_push_commit(WaPush *push, int level, WaError *err)
 		code = wa_fail(err, WA_CHANGED,
 					   "\"%s\" keeps changing in the archive", push->key);
 
+	memcpy(push->result->key, push->key, sizeof(push->result->key));
 	if (code != WA_OK &&
 		wa_archive_suspects(push->archive, push->key))
 		memcpy(push->result->suspect_key, push->key,

@@ -37,6 +37,7 @@ typedef struct WaPushResult
 	uint64_t	compress_us;
 	uint64_t	store_us;
 	char		damage[WA_DAMAGE_TEXT_BYTES];	/* of the source; or empty */
+	char		key[WA_KEY_BYTES];	/* under which it is in the archive */
 	char		aside_key[WA_KEY_BYTES];	/* where a damaged object went */
 	char		suspect_key[WA_KEY_BYTES];	/* visible, but an fsync of it
 											 * failed; or empty */

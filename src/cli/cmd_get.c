@@ -512,6 +512,9 @@ wa_cmd_get(int argc, char **argv)
 		handle_signals(options.destination);
 		code = get_with_retries(&options, !asker.beyond_until, &err);
 	}
+	/* what was asked must not go unnoticed: an old trail would mislead */
+	if (!step.taken && access("global/pg_control", F_OK) == 0)
+		(void) unlink(WA_TRAIL_FILE);
 	status = wa_exit_get(code, &asker);
 	if (code != WA_OK && code != WA_NOT_FOUND)
 		explain(&options, &asker, &err, status);

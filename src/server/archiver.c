@@ -55,6 +55,12 @@ typedef struct PushTask
 	char		path[MAXPGPATH];
 } PushTask;
 
+/*
+ * The one being waited for.  When the postmaster dies, waiting ends in
+ * proc_exit, and the shutdown callback must not wait for it.
+ */
+static PushTask *in_flight = NULL;
+
 /* Called by workers, too: no PostgreSQL in here. */
 static uint64_t
 monotonic_us(void)
@@ -255,6 +261,14 @@ wait_for(PushTask *push)
 	return state;
 }
 
+static void
+give_up_in_flight(void)
+{
+	if (in_flight != NULL && !wa_pool_abandon(pool, &in_flight->task))
+		push_release(&in_flight->task);
+	in_flight = NULL;
+}
+
 /*
  * Have the file archived.  On true *result is filled, otherwise *err.
  */
@@ -298,6 +312,7 @@ run_push(const char *file, const char *path, WaPushResult *result,
 		return false;
 	}
 
+	in_flight = push;
 	PG_TRY();
 	{
 		if (wait_for(push) == WA_TASK_STUCK &&
@@ -306,11 +321,11 @@ run_push(const char *file, const char *path, WaPushResult *result,
 	}
 	PG_CATCH();
 	{
-		if (!wa_pool_abandon(pool, &push->task))
-			push_release(&push->task);
+		give_up_in_flight();
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	in_flight = NULL;
 
 	if (push == NULL)
 	{
@@ -389,7 +404,8 @@ count_success(const char *file, const WaPushResult *result)
 	status.compress_us += result->compress_us;
 	status.store_us += result->store_us;
 	status.consecutive_failures = 0;
-	status.suspect_key[0] = '\0';
+	if (strcmp(status.suspect_key, result->key) == 0)
+		status.suspect_key[0] = '\0';
 	status.last_archived_us = now;
 	strlcpy(status.last_archived_wal, file, sizeof(status.last_archived_wal));
 	strlcpy(status.archive_id, result->visit.attached.marker.archive_id,
@@ -522,6 +538,7 @@ walarch_archiver_archive(const char *file, const char *path)
 void
 walarch_archiver_shutdown(void)
 {
+	give_up_in_flight();
 	wa_pool_close(pool);
 	pool = NULL;
 	wa_archive_close(archive);

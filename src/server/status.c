@@ -78,7 +78,12 @@ write_file(const char *path, const WaStatus *status)
 	bool		ok;
 
 	wa_statusfile_encode(status, buffer);
-	snprintf(temporary, sizeof(temporary), "%s.%d", path, MyProcPid);
+
+	/* the archiver is the only one of its kind, backends are many */
+	if (AmArchiverProcess())
+		snprintf(temporary, sizeof(temporary), "%s.tmp", path);
+	else
+		snprintf(temporary, sizeof(temporary), "%s.%d", path, MyProcPid);
 	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
 			  pg_file_create_mode);
 	if (fd < 0 && errno == ENOENT)

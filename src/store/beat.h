@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <unistd.h>
 
 /*
  * The count is odd while the owner is inside a call that may block, and
@@ -58,5 +59,35 @@ wa_beat_end(WaBeat *beat)
 			wa_beat_end(beat); \
 		} \
 	} while (0)
+
+/*
+ * The same for what cleans up, which must be done also when given up, yet
+ * may hang like everything else.
+ */
+#define WA_BEAT_ALWAYS(beat, result, call) \
+	do { \
+		if ((beat) != NULL) \
+			atomic_fetch_add(&(beat)->count, 1); \
+		(result) = (call); \
+		wa_beat_end(beat); \
+	} while (0)
+
+static inline int
+wa_beat_close(WaBeat *beat, int fd)
+{
+	int			result;
+
+	WA_BEAT_ALWAYS(beat, result, close(fd));
+	return result;
+}
+
+static inline void
+wa_beat_unlink(WaBeat *beat, int dir_fd, const char *path)
+{
+	int			result;
+
+	WA_BEAT_ALWAYS(beat, result, unlinkat(dir_fd, path, 0));
+	(void) result;
+}
 
 #endif							/* WA_BEAT_H */

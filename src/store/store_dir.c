@@ -78,32 +78,44 @@ wa_dir_same_stat(const struct stat *st, const WaStat *expected)
 }
 
 /*
- * ENOENT proves absence only below a first part that is there: a "wal" that
- * was renamed, or is a file system of its own and not mounted, proves
- * nothing.
+ * ENOENT proves absence only when the way there is whole: a "wal" that was
+ * renamed, or is a file system of its own and not mounted, or a symbolic
+ * link to nothing, proves nothing.
  */
 static WaCode
 fail_absent(DirStore *self, const char *key, WaError *err)
 {
-	const char *slash = strchr(key, '/');
-	char		first[WA_KEY_BYTES];
-	struct stat st;
-	int			result;
+	const char *slash = key;
+	bool		first = true;
 
-	if (slash != NULL)
+	while (slash != NULL)
 	{
-		memcpy(first, key, (size_t) (slash - key));
-		first[slash - key] = '\0';
-		WA_DIR_IO(self, result, fstatat(self->fd, first, &st, 0));
-		if (result != 0 && errno == ENOENT)
+		char		part[WA_KEY_BYTES];
+		size_t		length;
+		struct stat st;
+		int			result;
+
+		slash = strchr(first ? key : slash + 1, '/');
+		length = slash != NULL ? (size_t) (slash - key) : strlen(key);
+		memcpy(part, key, length);
+		part[length] = '\0';
+		WA_DIR_IO(self, result, fstatat(self->fd, part, &st,
+										AT_SYMLINK_NOFOLLOW));
+		if (result != 0 && errno != ENOENT)
+			return wa_dir_fail(err, errno, "stat", self, part);
+		if (result == 0 && S_ISLNK(st.st_mode))
+			WA_DIR_IO(self, result, fstatat(self->fd, part, &st, 0));
+		else if (result != 0 && (!first || slash == NULL))
+			break;				/* absent, below parts that are there */
+		if (result != 0)
 		{
-			wa_dir_fail(err, ENOENT, "open directory", self, first);
-			wa_hint(err, "The archive has lost this directory: is it a file "
-					"system of its own that is not mounted, was it renamed?");
+			wa_dir_fail(err, errno, "open", self, part);
+			wa_hint(err, "The archive has lost this: is it a file system of "
+					"its own, or a link to one, that is not mounted, was it "
+					"renamed?");
 			return err->code;
 		}
-		if (result != 0)
-			return wa_dir_fail(err, errno, "stat", self, first);
+		first = false;
 	}
 	return wa_fail(err, WA_NOT_FOUND, "\"%s/%s\" does not exist",
 				   self->path, key);
@@ -152,7 +164,7 @@ dir_persist(WaStore *store, const char *key, WaError *err)
 		return err->code;
 	WA_DIR_IO(self, result, fsync(fd));
 	errno_value = errno;
-	close(fd);
+	wa_beat_close(self->options.beat, fd);
 	if (result != 0)
 	{
 		if (errno_value != ECANCELED)
@@ -209,11 +221,11 @@ dir_get(WaStore *store, const char *key, const WaStat *expected,
 		offset += (uint64_t) got;
 		limit -= (uint64_t) got;
 	}
-	close(fd);
+	wa_beat_close(self->options.beat, fd);
 	return WA_OK;
 
 fail:
-	close(fd);
+	wa_beat_close(self->options.beat, fd);
 	return err->code;
 }
 
@@ -258,6 +270,7 @@ wa_dir_list(WaStore *store, const char *prefix, WaListFn each, void *arg,
 	int			fd = wa_dir_open_prefix(self, prefix);
 	DIR		   *dir;
 	WaCode		code = WA_OK;
+	int			result;
 
 	if (fd < 0)
 	{
@@ -269,7 +282,7 @@ wa_dir_list(WaStore *store, const char *prefix, WaListFn each, void *arg,
 	if (dir == NULL)
 	{
 		wa_dir_fail(err, errno, "read directory", self, prefix);
-		close(fd);
+		wa_beat_close(self->options.beat, fd);
 		return err->code;
 	}
 
@@ -293,7 +306,8 @@ wa_dir_list(WaStore *store, const char *prefix, WaListFn each, void *arg,
 			continue;
 		code = each(arg, entry->d_name, entry->d_type == DT_DIR, err);
 	}
-	closedir(dir);
+	WA_BEAT_ALWAYS(self->options.beat, result, closedir(dir));
+	(void) result;
 	return code;
 }
 
@@ -333,7 +347,7 @@ dir_close(WaStore *store)
 {
 	DirStore   *self = (DirStore *) store;
 
-	close(self->fd);
+	wa_beat_close(self->options.beat, self->fd);
 	free(self->read_buffer);
 	free(self);
 }

@@ -112,7 +112,7 @@ wa_dir_put_stage(WaPut *put, WaError *err)
 	WA_DIR_IO(store, result, fsync(self->fd));
 	if (result != 0)
 		return wa_dir_fail(err, errno, "fsync", store, self->temporary);
-	result = close(self->fd);
+	result = wa_beat_close(store->options.beat, self->fd);
 	self->fd = -1;
 	if (result != 0)
 		return wa_dir_fail(err, errno, "close", store, self->temporary);
@@ -240,10 +240,15 @@ exchange(DirStore *self, DirPut *put, const WaStat *judged,
 
 undo:
 	/* back under the temporary's name, for another try or for put_close */
-	if (moved && renameat(self->fd, aside_key, self->fd, put->temporary) == 0)
-		put->named = true;
+	if (moved)
+	{
+		WA_BEAT_ALWAYS(self->options.beat, result,
+					   renameat(self->fd, aside_key, self->fd,
+								put->temporary));
+		put->named = result == 0;
+	}
 	else if (!moved)
-		(void) unlinkat(self->fd, aside_key, 0);
+		wa_beat_unlink(self->options.beat, self->fd, aside_key);
 	return err->code;
 }
 
@@ -281,7 +286,7 @@ link_and_rename(DirStore *self, DirPut *put, const WaStat *judged,
 	return WA_OK;
 
 undo:
-	(void) unlinkat(self->fd, aside_key, 0);
+	wa_beat_unlink(self->options.beat, self->fd, aside_key);
 	return err->code;
 }
 
@@ -315,9 +320,9 @@ wa_dir_put_close(WaPut *put)
 	DirStore   *store = (DirStore *) put->store;
 
 	if (self->fd >= 0)
-		close(self->fd);
+		wa_beat_close(store->options.beat, self->fd);
 	/* not under io_begin: a put given up must still clean up behind itself */
 	if (self->named)
-		(void) unlinkat(store->fd, self->temporary, 0);
+		wa_beat_unlink(store->options.beat, store->fd, self->temporary);
 	free(self);
 }

@@ -30,7 +30,7 @@ sync_dir(DirStore *self, const char *key, struct stat *st, WaError *err)
 		WA_DIR_IO(self, result, fstat(fd, st));
 		errno_value = errno;
 	}
-	close(fd);
+	wa_beat_close(self->options.beat, fd);
 	if (result != 0)
 		return wa_dir_fail(err, errno_value, "fsync directory", self, key);
 	return WA_OK;
@@ -56,7 +56,7 @@ sync_above_top(DirStore *self, WaError *err)
 	}
 	WA_DIR_IO(self, result, fsync(fd));
 	errno_value = errno;
-	close(fd);
+	wa_beat_close(self->options.beat, fd);
 	/* a read-only or odd parent file system cannot hold unsynced names */
 	if (result != 0 && errno_value != EROFS && errno_value != EINVAL)
 		return wa_dir_fail(err, errno_value, "fsync parent of", self, "");
