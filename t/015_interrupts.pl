@@ -94,7 +94,7 @@ $node->start;
 
 SKIP:
 {
-	skip 'delaying system calls needs root and strace', 16
+	skip 'delaying system calls needs root and strace', 18
 	  unless root_available('strace', 'kill');
 
 	# --- a hung archive and the rest of the server
@@ -152,10 +152,28 @@ SKIP:
 	# strace itself keeps a process whose thread it delays
 	root_do('kill', $tracer);
 	$seconds = timed(sub { finish_stop($node, $stop) });
-	cmp_ok($seconds, '<', 5, 'and the server is down');
+	cmp_ok($seconds, '<', 20, 'and the server is down, long before the hang would have ended');
 	$node->start;
 	wait_archived($node);
 	is(status($node)->{consecutive_failures}, 0, 'the next start archives the rest');
+
+	# --- the postmaster dies while the archive hangs
+
+	set_conf($node, 'walarch.timeout', '60s');
+	switch_and_archive($node);
+	($tracer, $out) = slow_down($node, 60);
+	$archiver = archiver_pid($node);
+	write_wal($node, 10);
+	switch_wal($node);
+	wait_until('an operation that hangs',
+		sub { -e $out && slurp_file($out) =~ /fsync\(/ }, 20);
+	$node->kill9;
+	$seconds = timed(sub { wait_for_exit($archiver, 50) });
+	cmp_ok($seconds, '<', 20, 'the archiver does not outlive the postmaster');
+	root_do('kill', $tracer);
+	wait_until('the server to start again', sub { $node->start(fail_ok => 1) }, 30);
+	wait_archived($node);
+	is(status($node)->{consecutive_failures}, 0, 'the server starts again and archives the rest');
 }
 
 # --- shutdown with a backlog

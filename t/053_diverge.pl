@@ -210,4 +210,18 @@ is("$status $delivered", '0 1', 'and delivered where it is proven that there is 
   or diag($stderr);
 rename "$archive/child", object_path($archive, $child) or die "rename: $!";
 
+#
+# A request that fails before it is noted must not leave the one before it to
+# be taken for the last: the parent's segment would look like the next one.
+#
+my $before = substr($parent, 0, 16) . sprintf('%08X', hex(substr($parent, 16)) - 1);
+($status) = get_first($before);
+is($status, 0, 'the segment before the fork');
+($status) = get($dir, '--archive', $archive, '--no-such-option', $child, 'pg_wal/RECOVERYXLOG');
+is($status, 1, 'a mistyped option, while the child\'s is asked for');
+unlink "$dir/pg_wal/RECOVERYXLOG";
+($status, undef, $stderr) = get($dir, '--archive', $archive, $parent, 'pg_wal/RECOVERYXLOG');
+is($status, 1, 'the parent\'s segment is refused');
+like($stderr, qr/\Q$child\E/, 'the child\'s named');
+
 done_testing();

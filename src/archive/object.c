@@ -157,12 +157,6 @@ wa_object_check_name(WaStore *store, const char *key,
 		return wa_fail(err, WA_DAMAGED,
 					   "\"%s\" holds the object of \"%s\"", what,
 					   envelope->name);
-	if (name->kind == WA_KIND_SEGMENT || name->kind == WA_KIND_PARTIAL ?
-		envelope->raw_bytes != envelope->segment_bytes :
-		envelope->raw_bytes > WA_HISTORY_BYTES_MAX)
-		return wa_fail(err, WA_DAMAGED,
-					   "\"%s\" claims to hold %" PRIu64 " bytes", what,
-					   envelope->raw_bytes);
 	if ((system_identifier != 0 &&
 		 envelope->system_identifier != system_identifier) ||
 		(segment_bytes != 0 && envelope->segment_bytes != segment_bytes))
@@ -170,5 +164,11 @@ wa_object_check_name(WaStore *store, const char *key,
 					   "\"%s\" belongs to the cluster with system identifier "
 					   "%" PRIu64 " and segments of %" PRIu32 " bytes", what,
 					   envelope->system_identifier, envelope->segment_bytes);
+	if (name->kind == WA_KIND_SEGMENT || name->kind == WA_KIND_PARTIAL ?
+		envelope->raw_bytes != envelope->segment_bytes :
+		envelope->raw_bytes > WA_HISTORY_BYTES_MAX)
+		return wa_fail(err, WA_DAMAGED,
+					   "\"%s\" claims to hold %" PRIu64 " bytes", what,
+					   envelope->raw_bytes);
 	return WA_OK;
 }

@@ -109,7 +109,8 @@ fail_absent(DirStore *self, const char *key, WaError *err)
 			break;				/* absent, below parts that are there */
 		if (result != 0)
 		{
-			wa_dir_fail(err, errno, "open", self, part);
+			wa_dir_fail(err, errno, slash != NULL ? "open directory" : "open",
+						self, part);
 			wa_hint(err, "The archive has lost this: is it a file system of "
 					"its own, or a link to one, that is not mounted, was it "
 					"renamed?");

@@ -381,6 +381,41 @@ test_known(void)
 	must(unlink(WA_KNOWN_FILE) == 0);
 }
 
+/* A damaged memory must not look like none. */
+static void
+test_known_damaged(void)
+{
+	static const struct
+	{
+		const char *text;
+		size_t		length;
+		const char *what;
+	}			cases[] = {
+		{"\0\0\0\0", 4, "zeros"},
+		{"# head\nnonsense\n", 16, "a line without a path"},
+		{"0123 /archive\n", 14, "an id that is too short"},
+		{"00000000000000000000000000000000 archive\n", 41,
+		"a path that is not absolute"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		FILE	   *file = fopen("known.damaged", "w");
+		bool		path_known;
+		bool		id_known;
+		WaError		err;
+
+		must(file != NULL);
+		must(fwrite(cases[i].text, 1, cases[i].length, file) ==
+			 cases[i].length);
+		must(fclose(file) == 0);
+		is_code(wa_known_find("known.damaged", "/archive", "", &path_known,
+							  &id_known, &err), WA_DAMAGED, &err, "%s",
+				cases[i].what);
+	}
+	must(unlink("known.damaged") == 0);
+}
+
 int
 main(void)
 {
@@ -392,6 +427,7 @@ main(void)
 	test_race();
 	test_init();
 	test_known();
+	test_known_damaged();
 	wa_store_close(store);
 	return done_testing();
 }

@@ -317,6 +317,14 @@ test_absence(void)
 	must(symlink("nowhere", in_store("away")) == 0);
 	is_code(wa_store_stat(store, "away/one", &stat, &err), WA_IO, &err,
 			"a first part that leads nowhere proves nothing");
+	must(symlink("/no/where", in_store("wal/away")) == 0);
+	is_code(wa_store_stat(store, "wal/away/one", &stat, &err), WA_IO, &err,
+			"nor does a later part");
+	is_code(wa_store_stat(store, "wal/away", &stat, &err), WA_IO, &err,
+			"nor does a link in the place of the object");
+	get("wal/away", NULL, 0, 1, text, &code, &err);
+	is_code(code, WA_IO, &err, "also for get");
+	must(unlink(in_store("wal/away")) == 0);
 	is_code(wa_store_remove(store, "one", &err), WA_NOT_FOUND, &err,
 			"nothing to remove");
 	is_code(wa_store_persist(store, "one", &err), WA_NOT_FOUND, &err,
