@@ -63,6 +63,14 @@ clock_us(const WaPush *push)
 	return wa_archive_config(push->archive)->now_us();
 }
 
+/* The source is archived all the same; this says what is wrong with it. */
+static void
+note_damage(WaPush *push, const WaError *err)
+{
+	snprintf(push->result->damage, sizeof(push->result->damage), "%.*s",
+			 (int) sizeof(push->result->damage) - 1, err->message);
+}
+
 /* What kind of damage the first page shows, or a refusal. */
 static WaCode
 check_header(WaPush *push, const void *page, WaError *err)
@@ -82,9 +90,7 @@ check_header(WaPush *push, const void *page, WaError *err)
 		case WA_OK:
 			return WA_OK;
 		case WA_DAMAGED:
-			snprintf(push->result->damage, sizeof(push->result->damage),
-					 "%.*s", (int) sizeof(push->result->damage) - 1,
-					 err->message);
+			note_damage(push, err);
 			return WA_OK;
 		default:
 			return err->code;
@@ -104,8 +110,7 @@ check_history(WaPush *push, WaError *err)
 						 push->source, &history, err) == WA_OK)
 		wa_history_free(&history);
 	else if (err->code == WA_DAMAGED)
-		snprintf(push->result->damage, sizeof(push->result->damage), "%.*s",
-				 (int) sizeof(push->result->damage) - 1, err->message);
+		note_damage(push, err);
 }
 
 static bool

@@ -140,7 +140,6 @@ start(WaError *err)
 	if (status.unswept_token[0] == '\0')
 		strlcpy(status.unswept_token, status.token,
 				sizeof(status.unswept_token));
-	strlcpy(setup.archive, "", sizeof(setup.archive));
 	started = true;
 	return true;
 
