@@ -39,8 +39,10 @@ wa_archive_open(const WaArchiveConfig *config)
 	archive->config = *config;
 	for (int i = 0; i < TOKENS_COUNT; i++)
 		archive->tokens[i] = archive->config.last_tokens[i];
-	if (config->suspect_key[0] != '\0')
-		wa_store_memo_suspect_add(archive->memo, config->suspect_key);
+	for (int i = 0; i < config->suspects.count && i < WA_SUSPECTS_MAX; i++)
+		wa_store_memo_suspect_add(archive->memo, config->suspects.keys[i]);
+	if (config->suspects.count > WA_SUSPECTS_MAX)
+		wa_store_memo_suspect_all(archive->memo);
 	pthread_mutex_init(&archive->mutex, NULL);
 	atomic_init(&archive->holders, 1);
 	return archive;
@@ -72,6 +74,13 @@ bool
 wa_archive_suspects(WaArchive *archive, const char *key)
 {
 	return wa_store_memo_suspect(archive->memo, key);
+}
+
+void
+wa_archive_list_suspects(WaArchive *archive, WaSuspects *suspects)
+{
+	suspects->count = wa_store_memo_suspects(archive->memo, suspects->keys,
+											 WA_SUSPECTS_MAX);
 }
 
 /* The whole proof when the marker is new to us, its comparison otherwise. */

@@ -16,6 +16,15 @@
  */
 typedef struct WaArchive WaArchive;
 
+/* Objects that are visible although an fsync of them failed. */
+#define WA_SUSPECTS_MAX		8
+
+typedef struct WaSuspects
+{
+	int			count;			/* more than the most: all are suspect */
+	char		keys[WA_SUSPECTS_MAX][WA_KEY_BYTES];
+} WaSuspects;
+
 typedef struct WaArchiveConfig
 {
 	char		path[WA_ARCHIVE_PATH_BYTES];
@@ -26,8 +35,7 @@ typedef struct WaArchiveConfig
 	mode_t		dir_mode;
 	char		token[WA_TOKEN_BYTES];	/* of this process */
 	char		last_tokens[2][WA_TOKEN_BYTES];	/* of earlier ones, to sweep */
-	char		suspect_key[WA_KEY_BYTES];	/* an fsync of it failed in an
-											 * earlier process; or empty */
+	WaSuspects	suspects;		/* of an earlier process */
 	char		new_archive_id[WA_ARCHIVE_ID_TEXT_BYTES];
 	uint64_t	(*now_us) (void);	/* a clock that only goes forward */
 } WaArchiveConfig;
@@ -60,5 +68,9 @@ extern WaCode wa_archive_visit(WaArchive *archive, WaBeat *beat,
 
 /* Has an fsync of this visible object failed? */
 extern bool wa_archive_suspects(WaArchive *archive, const char *key);
+
+/* All such objects, to be handed to the next process. */
+extern void wa_archive_list_suspects(WaArchive *archive,
+									 WaSuspects *suspects);
 
 #endif							/* WA_ARCHIVE_H */

@@ -9,6 +9,7 @@
 #include "archive/pool.h"
 
 #include <assert.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -16,10 +17,12 @@
 #include <unistd.h>
 
 #define STACK_BYTES		(1024 * 1024)
+#define CLOSE_SLICE_MS	10		/* of waiting for the end of threads */
 
 enum
 {
 	TASK_QUEUED,
+	TASK_UNWANTED,				/* given up while it was queued */
 	TASK_TAKEN,
 	TASK_FINISHED,
 	TASK_ABANDONED
@@ -29,7 +32,6 @@ struct WaPool
 {
 	pthread_mutex_t mutex;		/* guards everything below */
 	pthread_cond_t work;		/* a task is queued, or the end has come */
-	pthread_cond_t gone;		/* a thread has ended */
 	int			holders;		/* the opener and the threads */
 	int			threads;
 	int			threads_max;
@@ -65,7 +67,6 @@ wa_pool_open(int workers_max)
 	}
 	pthread_mutex_init(&pool->mutex, NULL);
 	pthread_cond_init(&pool->work, NULL);
-	pthread_cond_init(&pool->gone, NULL);
 	pool->holders = 1;
 	pool->threads_max = workers_max;
 	return pool;
@@ -81,7 +82,6 @@ drop_and_unlock(WaPool *pool)
 	if (!last)
 		return;
 	close(pool->event_fd);
-	pthread_cond_destroy(&pool->gone);
 	pthread_cond_destroy(&pool->work);
 	pthread_mutex_destroy(&pool->mutex);
 	free(pool);
@@ -96,7 +96,7 @@ signal_event(WaPool *pool)
 	(void) written;				/* EAGAIN: it is readable already */
 }
 
-/* Wait for a task; NULL when the end has come.  Mutex held. */
+/* Wait for a task; NULL when the end has come and none is left.  Mutex held. */
 static WaTask *
 take_task(WaPool *pool)
 {
@@ -136,6 +136,13 @@ worker_main(void *arg)
 	pthread_mutex_lock(&pool->mutex);
 	while ((task = take_task(pool)) != NULL)
 	{
+		if (pool->ending || task->state == TASK_UNWANTED)
+		{
+			pthread_mutex_unlock(&pool->mutex);
+			task->release(task);
+			pthread_mutex_lock(&pool->mutex);
+			continue;
+		}
 		atomic_store(&worker->beat.cancelled, false);
 		task->worker = worker;
 		task->state = TASK_TAKEN;
@@ -166,7 +173,7 @@ worker_main(void *arg)
 
 	pthread_mutex_lock(&pool->mutex);
 	pool->threads--;
-	pthread_cond_signal(&pool->gone);
+	signal_event(pool);
 	drop_and_unlock(pool);
 	return NULL;
 }
@@ -205,8 +212,8 @@ start_thread(WaPool *pool)
 	return started;
 }
 
-WaCode
-wa_pool_submit(WaPool *pool, WaTask *task, WaError *err)
+static WaCode
+submit(WaPool *pool, WaTask *task, bool first, WaError *err)
 {
 	int			waiting = 0;
 	WaCode		code = WA_OK;
@@ -232,15 +239,34 @@ wa_pool_submit(WaPool *pool, WaTask *task, WaError *err)
 					   "that has not come back");
 	else
 	{
-		if (pool->last != NULL)
-			pool->last->next = task;
-		else
+		if (pool->first == NULL)
+			pool->first = pool->last = task;
+		else if (first)
+		{
+			task->next = pool->first;
 			pool->first = task;
-		pool->last = task;
+		}
+		else
+		{
+			pool->last->next = task;
+			pool->last = task;
+		}
 		pthread_cond_signal(&pool->work);
 	}
 	pthread_mutex_unlock(&pool->mutex);
 	return code;
+}
+
+WaCode
+wa_pool_submit(WaPool *pool, WaTask *task, WaError *err)
+{
+	return submit(pool, task, false, err);
+}
+
+WaCode
+wa_pool_submit_first(WaPool *pool, WaTask *task, WaError *err)
+{
+	return submit(pool, task, true, err);
 }
 
 WaTaskState
@@ -270,25 +296,9 @@ wa_pool_watch(WaPool *pool, WaTask *task, uint64_t now_ms,
 	return result;
 }
 
-static void
-unlink_queued(WaPool *pool, WaTask *task)
-{
-	WaTask	   *before = NULL;
-
-	for (WaTask *at = pool->first; at != task; at = at->next)
-		before = at;
-	if (before != NULL)
-		before->next = task->next;
-	else
-		pool->first = task->next;
-	if (pool->last == task)
-		pool->last = before;
-}
-
 bool
 wa_pool_abandon(WaPool *pool, WaTask *task)
 {
-	bool		release = false;
 	bool		done = false;
 
 	pthread_mutex_lock(&pool->mutex);
@@ -298,8 +308,7 @@ wa_pool_abandon(WaPool *pool, WaTask *task)
 			done = true;
 			break;
 		case TASK_QUEUED:
-			unlink_queued(pool, task);
-			release = true;
+			task->state = TASK_UNWANTED;
 			break;
 		default:
 			task->state = TASK_ABANDONED;
@@ -308,8 +317,6 @@ wa_pool_abandon(WaPool *pool, WaTask *task)
 			pool->stuck++;
 	}
 	pthread_mutex_unlock(&pool->mutex);
-	if (release)
-		task->release(task);
 	return !done;
 }
 
@@ -351,28 +358,28 @@ wa_pool_drain_events(WaPool *pool)
 }
 
 void
-wa_pool_close(WaPool *pool)
+wa_pool_close(WaPool *pool, int patience_ms)
 {
-	WaTask	   *queued;
+	struct pollfd event;
+	int			waited_ms = 0;
 
 	if (pool == NULL)
 		return;
+	event.fd = pool->event_fd;
+	event.events = POLLIN;
 	pthread_mutex_lock(&pool->mutex);
-	queued = pool->first;
-	pool->first = pool->last = NULL;
 	pool->ending = true;
 	for (WaTask *task = pool->abandoned; task != NULL; task = task->next)
 		atomic_store(&task->worker->beat.cancelled, true);
 	pthread_cond_broadcast(&pool->work);
-	while (pool->threads > pool->stuck)
-		pthread_cond_wait(&pool->gone, &pool->mutex);
-	drop_and_unlock(pool);
-
-	while (queued != NULL)
+	while (pool->threads > pool->stuck ||
+		   (pool->threads > 0 && waited_ms < patience_ms))
 	{
-		WaTask	   *next = queued->next;
-
-		queued->release(queued);
-		queued = next;
+		pthread_mutex_unlock(&pool->mutex);
+		if (poll(&event, 1, CLOSE_SLICE_MS) == 0)
+			waited_ms += CLOSE_SLICE_MS;
+		wa_pool_drain_events(pool);
+		pthread_mutex_lock(&pool->mutex);
 	}
+	drop_and_unlock(pool);
 }

@@ -35,11 +35,15 @@ typedef struct WaWorker
 	void		(*workspace_close) (void *workspace);
 } WaWorker;
 
-/* First member of whatever a task is; zeroed but for the two functions. */
+/*
+ * First member of whatever a task is; zeroed but for the two functions.
+ * `release` frees a task that nobody waits for any more; always in a worker,
+ * so that it may touch storage.
+ */
 struct WaTask
 {
 	void		(*run) (WaTask *task, WaWorker *worker);
-	void		(*release) (WaTask *task);	/* frees an abandoned task */
+	void		(*release) (WaTask *task);
 	/* the rest belongs to the pool */
 	int			state;
 	WaWorker   *worker;
@@ -63,6 +67,9 @@ extern WaPool *wa_pool_open(int workers_max);
  * WA_STUCK when abandoned tasks hold every worker.
  */
 extern WaCode wa_pool_submit(WaPool *pool, WaTask *task, WaError *err);
+
+/* The same, but before all that wait for a worker. */
+extern WaCode wa_pool_submit_first(WaPool *pool, WaTask *task, WaError *err);
 
 /*
  * How is it?  now_ms is any clock that only goes forward; a task is stuck
@@ -88,10 +95,11 @@ extern int	wa_pool_event_fd(WaPool *pool);
 extern void wa_pool_drain_events(WaPool *pool);
 
 /*
- * End.  Tasks not begun are released; threads end after their task.  Waits
- * for those that are not stuck; what is stuck cleans up behind itself if it
- * ever comes back.  Safe on NULL.
+ * End.  Threads end after their task; tasks not begun are released by the
+ * last of them instead of being run.  Waits for that, but for abandoned tasks
+ * no longer than patience_ms: what is stuck cleans up behind itself if it ever
+ * comes back.  Safe on NULL.
  */
-extern void wa_pool_close(WaPool *pool);
+extern void wa_pool_close(WaPool *pool, int patience_ms);
 
 #endif							/* WA_POOL_H */

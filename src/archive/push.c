@@ -1,12 +1,11 @@
 /*
  * push.c
- *	  One file into the archive.
+ *	  One file into the archive: read, checked, compressed, made durable.
  *
  * The same bytes that were checked and digested are compressed and stored:
- * the source is read once.  What lies in the archive under the name decides
- * at the end, when the name is taken without replacing.
+ * the source is read once.
  */
-#include "archive/push.h"
+#include "archive/push_internal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -19,31 +18,11 @@
 #include <unistd.h>
 
 #include "archive/layout.h"
-#include "archive/object.h"
 #include "core/history.h"
 #include "core/sink_check.h"
 
 #define TEXT_BYTES_MAX		(1024 * 1024)	/* of .history and .backup */
 #define PIECE_BYTES			(1024 * 1024)	/* of a streamed source */
-#define ROUNDS_MAX			8	/* of "somebody else was faster" */
-#define ASIDE_MAX			1000
-
-struct WaPush
-{
-	WaArchive  *archive;
-	WaBench    *bench;
-	WaBeat	   *beat;
-	WaPushResult *result;
-	WaStore    *store;
-	WaWalName	name;
-	char		key[WA_KEY_BYTES];
-	char		source[WA_ARCHIVE_PATH_BYTES];
-	int			fd;				/* of a source to be streamed, or -1 */
-	WaEnvelope	envelope;
-	bool		digest_known;
-	WaPut	   *put;
-	bool		staged;
-};
 
 /* pg_wal, too, can be on a disk that hangs. */
 static ssize_t
@@ -57,10 +36,15 @@ read_some(WaPush *push, int fd, void *data, size_t length)
 	return got;
 }
 
-static uint64_t
-clock_us(const WaPush *push)
+/* The time since the last lap belongs to *us. */
+void
+wa_push_lap(WaPush *push, uint64_t *us)
 {
-	return wa_archive_config(push->archive)->now_us();
+	uint64_t	now_us = wa_archive_config(push->archive)->now_us();
+
+	if (us != NULL)
+		*us += now_us - push->lap_us;
+	push->lap_us = now_us;
 }
 
 /* The source is archived all the same; this says what is wrong with it. */
@@ -169,6 +153,7 @@ read_whole(WaPush *push, int fd, size_t size, WaError *err)
 	}
 	wa_digest_of(push->bench->raw, size, &push->envelope.digest);
 	push->digest_known = true;
+	push->raw_held = true;
 	return WA_OK;
 }
 
@@ -191,6 +176,7 @@ open_source(WaPush *push, WaError *err)
 	}
 	if (check_source_size(push, (uint64_t) st.st_size, err) != WA_OK)
 		goto fail;
+	wa_source_of(&st, &push->result->source);
 	push->envelope.raw_bytes = (uint64_t) st.st_size;
 	push->result->raw_bytes = (uint64_t) st.st_size;
 
@@ -220,7 +206,6 @@ wa_push_open(WaArchive *archive, WaBench *bench, WaBeat *beat,
 {
 	const WaArchiveConfig *config = wa_archive_config(archive);
 	WaPush	   *self = calloc(1, sizeof(*self));
-	uint64_t	begun;
 	uint64_t	segno;
 
 	*push = NULL;
@@ -248,16 +233,14 @@ wa_push_open(WaArchive *archive, WaBench *bench, WaBeat *beat,
 	self->envelope.segment_bytes = config->segment_bytes;
 	self->envelope.archived_at_us = archived_at_us;
 
-	begun = clock_us(self);
+	wa_push_lap(self, NULL);
 	if (open_source(self, err) != WA_OK)
 		goto fail;
-	result->read_us += clock_us(self) - begun;
-
-	begun = clock_us(self);
+	wa_push_lap(self, &result->read_us);
 	if (wa_archive_visit(archive, beat, &self->store, &result->visit,
 						 err) != WA_OK)
 		goto fail;
-	result->store_us += clock_us(self) - begun;
+	wa_push_lap(self, &result->store_us);
 	*push = self;
 	return WA_OK;
 
@@ -266,31 +249,41 @@ fail:
 	return err->code;
 }
 
-/* Compress what lies in the bench and write it out. */
+/* The envelope, once body and damage of the source are known. */
+static size_t
+seal(WaPush *push, unsigned char *buffer)
+{
+	size_t		bytes;
+
+	memcpy(push->envelope.damage, push->result->damage,
+		   sizeof(push->envelope.damage));
+	bytes = wa_envelope_encode(&push->envelope, buffer);
+	push->result->stored_bytes = push->envelope.body_bytes + bytes;
+	return bytes;
+}
+
+/*
+ * Compress what lies in the bench and write it out, the envelope behind it,
+ * in one piece.
+ */
 static WaCode
 write_whole(WaPush *push, int level, WaError *err)
 {
 	WaBench    *bench = push->bench;
 	size_t		raw_bytes = (size_t) push->envelope.raw_bytes;
 	size_t		bound = wa_zstd_bound(raw_bytes);
-	size_t		frame_bytes;
-	uint64_t	begun = clock_us(push);
+	size_t		bytes;
 
-	if (!wa_bench_frame(bench, bound))
+	if (!wa_bench_frame(bench, bound + WA_ENVELOPE_TAIL_BYTES))
 		return wa_fail(err, WA_NO_MEMORY, "out of memory compressing \"%s\"",
 					   push->source);
 	if (wa_zstd_compress(bench->zstd, level, bench->raw, raw_bytes,
-						 bench->frame, bench->frame_capacity, &frame_bytes,
-						 err) != WA_OK)
+						 bench->frame, bound, &bytes, err) != WA_OK)
 		return err->code;
-	push->result->compress_us += clock_us(push) - begun;
-
-	begun = clock_us(push);
-	if (wa_put_write(push->put, bench->frame, frame_bytes, err) != WA_OK)
-		return err->code;
-	push->result->store_us += clock_us(push) - begun;
-	push->envelope.body_bytes = frame_bytes;
-	return WA_OK;
+	push->envelope.body_bytes = bytes;
+	bytes += seal(push, bench->frame + bytes);
+	wa_push_lap(push, &push->result->compress_us);
+	return wa_put_write(push->put, bench->frame, bytes, err);
 }
 
 /* Read, check, digest, compress and write piece by piece. */
@@ -304,6 +297,7 @@ write_streamed(WaPush *push, int level, WaError *err)
 	WaSink	   *packer;
 	WaCheckSink check;
 	WaSink	   *chain;
+	unsigned char envelope[WA_ENVELOPE_TAIL_BYTES];
 	WaCode		code = WA_OK;
 
 	assert(!push->digest_known);	/* a streamed source is read once */
@@ -318,11 +312,10 @@ write_streamed(WaPush *push, int level, WaError *err)
 
 	while (left > 0 && code == WA_OK)
 	{
-		uint64_t	begun = clock_us(push);
 		size_t		some = left < PIECE_BYTES ? (size_t) left : PIECE_BYTES;
 		ssize_t		got = read_some(push, push->fd, bench->raw, some);
 
-		push->result->read_us += clock_us(push) - begun;
+		wa_push_lap(push, &push->result->read_us);
 		if (got < 0)
 			code = wa_fail_errno(err, errno, "could not read \"%s\"",
 								 push->source);
@@ -331,10 +324,9 @@ write_streamed(WaPush *push, int level, WaError *err)
 						   push->source);
 		else
 		{
-			begun = clock_us(push);
 			code = wa_sink_write(chain, bench->raw, (size_t) got, err);
-			push->result->compress_us += clock_us(push) - begun;
 			left -= (uint64_t) got;
+			wa_push_lap(push, &push->result->compress_us);
 		}
 	}
 	if (code == WA_OK)
@@ -348,224 +340,55 @@ write_streamed(WaPush *push, int level, WaError *err)
 		push->envelope.body_bytes = put_sink.written;
 	}
 	wa_sink_close(chain);
+	if (code == WA_OK)
+		code = wa_put_write(push->put, envelope, seal(push, envelope), err);
 	return code;
 }
 
+/* Make the bytes durable under a temporary name. */
 WaCode
-wa_push_stage(WaPush *push, int level, WaError *err)
+wa_push_write(WaPush *push, int level, WaError *err)
 {
-	unsigned char envelope[WA_ENVELOPE_TAIL_BYTES];
-	size_t		envelope_bytes;
-	uint64_t	begun;
+	WaCode		code;
 
 	if (push->staged)
 		return WA_OK;
+	if (!push->raw_held && push->fd < 0)
+		return wa_fail(err, WA_CHANGED,
+					   "\"%s/%s\" is not what it was when \"%s\" was read",
+					   wa_archive_config(push->archive)->path, push->key,
+					   push->source);
 	if (wa_put_begin(push->store, push->key, &push->put, err) != WA_OK)
 		return err->code;
-	if ((push->fd >= 0 ? write_streamed(push, level, err)
-		 : write_whole(push, level, err)) != WA_OK)
-		goto fail;
-
-	memcpy(push->envelope.damage, push->result->damage,
-		   sizeof(push->envelope.damage));
-	envelope_bytes = wa_envelope_encode(&push->envelope, envelope);
-	begun = clock_us(push);
-	if (wa_put_write(push->put, envelope, envelope_bytes, err) != WA_OK ||
-		wa_put_stage(push->put, err) != WA_OK)
-		goto fail;
-	push->result->store_us += clock_us(push) - begun;
-	push->result->stored_bytes = push->envelope.body_bytes + envelope_bytes;
-	push->staged = true;
-	return WA_OK;
-
-fail:
-	wa_put_close(push->put);
-	push->put = NULL;
-	return err->code;
-}
-
-/* What lies in the archive under the name, compared with ours. */
-typedef enum Verdict
-{
-	VERDICT_ABSENT,
-	VERDICT_IDENTICAL,
-	VERDICT_DIFFERENT,
-	VERDICT_DAMAGED,			/* or not to be relied on */
-	VERDICT_ERROR
-} Verdict;
-
-static Verdict
-judge(WaPush *push, WaStat *stat, WaEnvelope *theirs, WaError *err)
-{
-	WaCode		code;
-
-	code = wa_object_envelope(push->store, push->key, stat, theirs, err);
+	push->result->level = level;
+	wa_push_lap(push, &push->result->store_us);
+	code = push->raw_held ? write_whole(push, level, err) :
+		write_streamed(push, level, err);
 	if (code == WA_OK)
-		code = wa_object_check_name(push->store, push->key, theirs, &push->name,
-									wa_archive_config(push->archive)->system_identifier,
-									wa_archive_config(push->archive)->segment_bytes, err);
-	/* its body is proven before a word of the envelope is believed */
-	if (code == WA_OK)
-		code = wa_object_read(push->store, push->key, stat, theirs,
-							  push->bench->zstd, NULL, err);
-	switch (code)
+		code = wa_put_stage(push->put, err);
+	wa_push_lap(push, &push->result->store_us);
+	push->staged = code == WA_OK;
+	if (!push->staged)
 	{
-		case WA_OK:
-			break;
-		case WA_NOT_FOUND:
-			return VERDICT_ABSENT;
-		case WA_DAMAGED:
-			return VERDICT_DAMAGED;
-		case WA_WRONG_CLUSTER:
-			return VERDICT_DIFFERENT;
-		default:
-			return VERDICT_ERROR;
+		wa_put_close(push->put);
+		push->put = NULL;
 	}
-	if (!wa_digest_equal(&theirs->digest, &push->envelope.digest) ||
-		theirs->raw_bytes != push->envelope.raw_bytes)
-		return VERDICT_DIFFERENT;
-	if (wa_archive_suspects(push->archive, push->key))
-	{
-		wa_fail(err, WA_DAMAGED,
-				"\"%s\" may not be durable: an fsync of it failed", push->key);
-		return VERDICT_DAMAGED;
-	}
-	return VERDICT_IDENTICAL;
-}
-
-static WaCode
-fail_conflict(WaPush *push, const WaEnvelope *theirs, WaError *err)
-{
-	char		ours_text[WA_DIGEST_TEXT_BYTES];
-	char		theirs_text[WA_DIGEST_TEXT_BYTES];
-
-	wa_digest_text(&push->envelope.digest, ours_text);
-	wa_digest_text(&theirs->digest, theirs_text);
-	wa_fail(err, WA_CONFLICT,
-			"\"%s\" is in the archive with different content: digest %s there "
-			"(\"%.300s/%s\"), %s here", push->name.text, theirs_text,
-			wa_archive_config(push->archive)->path, push->key, ours_text);
-	wa_hint(err, "Two servers archive as the same timeline, or the archive is "
-			"that of an earlier life of this one. Nothing was overwritten. "
-			"Stop the wrong server, or give this one an empty archive "
-			"directory; see \"A conflict\" in the README of walarch.");
-	return err->code;
-}
-
-/* Replace a damaged object by ours, keeping the old bytes. */
-static WaCode
-replace_damaged(WaPush *push, const WaStat *judged, WaError *err)
-{
-	WaCode		code = WA_EXISTS;
-
-	for (int n = 1; code == WA_EXISTS && n <= ASIDE_MAX; n++)
-	{
-		wa_layout_damaged_key(push->key, n, push->result->aside_key);
-		code = wa_put_set_aside(push->put, judged, push->result->aside_key,
-								err);
-	}
-	if (code == WA_OK)
-		code = wa_store_sync(push->store, err);
 	return code;
 }
 
-/*
- * One look at the name and one act upon it.  *again: somebody else changed
- * what lies there in between.
- */
-static WaCode
-settle(WaPush *push, int level, bool *again, WaError *err)
+void
+wa_push_part(WaPush *push)
 {
-	WaStat		stat;
-	WaEnvelope	theirs = {0};
-	WaCode		code;
-
-	*again = false;
-	switch (judge(push, &stat, &theirs, err))
-	{
-		case VERDICT_ABSENT:
-			code = wa_push_stage(push, level, err);
-			if (code == WA_OK)
-				code = wa_put_commit(push->put, err);
-			if (code == WA_OK)
-				code = wa_store_sync(push->store, err);
-			push->result->outcome = WA_PUSH_STORED;
-			break;
-		case VERDICT_IDENTICAL:
-			code = wa_store_persist(push->store, push->key, err);
-			push->result->outcome = WA_PUSH_IDENTICAL;
-			push->result->stored_bytes = 0;
-			break;
-		case VERDICT_DAMAGED:
-			code = wa_push_stage(push, level, err);
-			if (code == WA_OK)
-				code = replace_damaged(push, &stat, err);
-			push->result->outcome = WA_PUSH_REPLACED;
-			break;
-		case VERDICT_DIFFERENT:
-			if (push->name.kind == WA_KIND_PARTIAL &&
-				theirs.system_identifier == push->envelope.system_identifier)
-			{
-				char		second[WA_KEY_BYTES];
-
-				wa_layout_second_partial_key(&push->name,
-											 &push->envelope.digest, second);
-				if (strcmp(second, push->key) != 0)
-				{
-					memcpy(push->key, second, sizeof(push->key));
-					if (push->put != NULL)
-						wa_put_rekey(push->put, push->key);
-					*again = true;
-					return WA_OK;
-				}
-			}
-			return fail_conflict(push, &theirs, err);
-		default:
-			code = err->code;
-	}
-	*again = code == WA_EXISTS || code == WA_CHANGED ||
-		code == WA_NOT_FOUND;
-	return code;
-}
-
-WaCode
-wa_push_commit(WaPush *push, int level, WaError *err)
-{
-	uint64_t	begun = clock_us(push);
-	uint64_t	before = push->result->compress_us + push->result->read_us +
-		push->result->store_us;
-	bool		again = true;
-	WaCode		code = WA_OK;
-
-	/* a streamed source has no digest to compare before it was staged */
-	if (!push->digest_known)
-	{
-		code = wa_push_stage(push, level, err);
-		begun = clock_us(push);
-		before = push->result->compress_us + push->result->read_us +
-			push->result->store_us;
-	}
-	for (int round = 0; code == WA_OK && again && round < ROUNDS_MAX; round++)
-	{
-		code = settle(push, level, &again, err);
-		if (again)
-			code = WA_OK;
-	}
-	if (code == WA_OK && again)
-		code = wa_fail(err, WA_CHANGED,
-					   "\"%s\" keeps changing in the archive", push->key);
-
-	memcpy(push->result->key, push->key, sizeof(push->result->key));
-	if (code != WA_OK &&
-		wa_archive_suspects(push->archive, push->key))
-		memcpy(push->result->suspect_key, push->key,
-			   sizeof(push->result->suspect_key));
-
-	/* whatever was not counted on the way belongs to storing */
-	push->result->store_us += clock_us(push) - begun -
-		(push->result->compress_us + push->result->read_us +
-		 push->result->store_us - before);
-	return code;
+	if (push->put != NULL)
+		wa_put_detach(push->put);
+	wa_store_close(push->store);
+	push->store = NULL;
+	if (push->fd >= 0)
+		close(push->fd);
+	push->fd = -1;
+	push->bench = NULL;
+	push->beat = NULL;
+	push->raw_held = false;
 }
 
 void
@@ -578,6 +401,23 @@ wa_push_close(WaPush *push)
 	if (push->fd >= 0)
 		close(push->fd);
 	free(push);
+}
+
+void
+wa_push_discard(WaPush *push, WaBeat *beat)
+{
+	const WaArchiveConfig *config = wa_archive_config(push->archive);
+	WaStoreOptions options = {.beat = beat};
+	WaStore    *store;
+	WaError		ignored;
+
+	if (push->put != NULL &&
+		wa_store_dir_open(config->path, &options, &store, &ignored) == WA_OK)
+	{
+		wa_put_attach(push->put, store);
+		push->store = store;
+	}
+	wa_push_close(push);
 }
 
 WaCode

@@ -289,7 +289,7 @@ get_with_retries(const Options *options, bool patient, WaError *err)
 	if (code == WA_STUCK)
 		(void) unlink(temporary);
 	else
-		wa_pool_close(pool);
+		wa_pool_close(pool, 0);
 	return code;
 }
 

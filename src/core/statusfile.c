@@ -10,11 +10,11 @@
 #include "core/crc32c.h"
 
 #define MAGIC		UINT32_C(0x53415741)	/* "AWAS" */
-#define VERSION		1
+#define VERSION		2
 #define HEADER		16
 
 /* Fixed widths and no padding: the struct is the format. */
-_Static_assert(sizeof(WaStatus) == 2560, "the status file has changed: "
+_Static_assert(sizeof(WaStatus) == 3680, "the status file has changed: "
 			   "give it another VERSION");
 
 void
@@ -37,7 +37,8 @@ terminate(WaStatus *status)
 	status->last_failed_wal[sizeof(status->last_failed_wal) - 1] = '\0';
 	status->archive_id[sizeof(status->archive_id) - 1] = '\0';
 	status->last_error_sqlstate[sizeof(status->last_error_sqlstate) - 1] = '\0';
-	status->suspect_key[sizeof(status->suspect_key) - 1] = '\0';
+	for (int i = 0; i < WA_STATUS_SUSPECTS_MAX; i++)
+		status->suspect_keys[i][WA_STATUS_KEY_BYTES - 1] = '\0';
 	status->archive[sizeof(status->archive) - 1] = '\0';
 	status->last_error[sizeof(status->last_error) - 1] = '\0';
 }

@@ -20,6 +20,7 @@
 
 #define WA_STATUS_TOKEN_BYTES	24
 #define WA_STATUS_KEY_BYTES		160
+#define WA_STATUS_SUSPECTS_MAX	8
 #define WA_STATUS_PATH_BYTES	1024
 #define WA_STATUS_ERROR_BYTES	1024
 #define WA_STATUS_SQLSTATE_BYTES	8
@@ -54,14 +55,14 @@ typedef struct WaStatus
 	uint64_t	free_bytes;
 	int64_t		free_bytes_us;	/* when they were seen */
 	int32_t		archiver_pid;
-	int32_t		compression_level;
+	int32_t		compression_level;	/* of what was archived last */
 	int32_t		workers;
-	int32_t		unused;
+	int32_t		suspects_count; /* more than are listed: all are suspect */
 	char		last_archived_wal[WA_WALNAME_BYTES];
 	char		last_failed_wal[WA_WALNAME_BYTES];
 	char		archive_id[40];
 	char		last_error_sqlstate[WA_STATUS_SQLSTATE_BYTES];
-	char		suspect_key[WA_STATUS_KEY_BYTES];	/* object whose fsync failed */
+	char		suspect_keys[WA_STATUS_SUSPECTS_MAX][WA_STATUS_KEY_BYTES];	/* an fsync failed */
 	char		archive[WA_STATUS_PATH_BYTES];
 	char		last_error[WA_STATUS_ERROR_BYTES];
 } WaStatus;

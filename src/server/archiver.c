@@ -13,8 +13,7 @@
 #include <time.h>
 
 #include "access/xlog.h"
-#include "archive/pool.h"
-#include "archive/push.h"
+#include "archive/lookahead.h"
 #include "common/file_perm.h"
 #include "miscadmin.h"
 #include "server/compat.h"
@@ -25,6 +24,11 @@
 #include "utils/timestamp.h"
 
 #define WAIT_MS		100			/* longest time without serving interrupts */
+#define PATIENCE_MS	1000		/* with workers whose work is not wanted */
+
+_Static_assert(WA_SUSPECTS_MAX == WA_STATUS_SUSPECTS_MAX &&
+			   WA_KEY_BYTES == WA_STATUS_KEY_BYTES,
+			   "the status file holds what an archive lists");
 
 /* What the workers are to be like; compared when a file comes. */
 typedef struct Setup
@@ -33,33 +37,13 @@ typedef struct Setup
 	int			workers;
 } Setup;
 
-static WaPool *pool = NULL;
 static WaArchive *archive = NULL;
+static WaLookahead *ahead = NULL;	/* with the workers; of that archive */
 static Setup setup;
 static WaStatus status;
 static bool started = false;
 static TimestampTz settings_checked_at = 0;
 static bool latch_was_set = false;	/* by somebody, and reset by us */
-
-/* One file on its way through a worker. */
-typedef struct PushTask
-{
-	WaTask		task;			/* first: the pool knows only this */
-	WaArchive  *archive;
-	int			level;
-	int64		archived_at_us;
-	WaCode		code;
-	WaPushResult result;
-	WaError		err;
-	char		file[WA_WALNAME_BYTES];
-	char		path[MAXPGPATH];
-} PushTask;
-
-/*
- * The one being waited for.  When the postmaster dies, waiting ends in
- * proc_exit, and the shutdown callback must not wait for it.
- */
-static PushTask *in_flight = NULL;
 
 /* Called by workers, too: no PostgreSQL in here. */
 static uint64_t
@@ -69,37 +53,6 @@ monotonic_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
-}
-
-/* In a worker. */
-static void
-push_run(WaTask *task, WaWorker *worker)
-{
-	PushTask   *self = (PushTask *) task;
-
-	if (worker->workspace == NULL)
-	{
-		worker->workspace = wa_bench_open();
-		worker->workspace_close = wa_bench_close;
-	}
-	if (worker->workspace == NULL)
-		self->code = wa_fail(&self->err, WA_NO_MEMORY,
-							 "out of memory archiving \"%s\"", self->file);
-	else
-		self->code = wa_push(self->archive, worker->workspace, &worker->beat,
-							 self->level, self->file, self->path,
-							 self->archived_at_us, &self->result,
-							 &self->err);
-}
-
-/* In a worker that comes back late, or in the main thread. */
-static void
-push_release(WaTask *task)
-{
-	PushTask   *self = (PushTask *) task;
-
-	wa_archive_close(self->archive);
-	free(self);
 }
 
 static bool
@@ -189,12 +142,12 @@ set_up(WaError *err)
 		return false;
 	}
 	wanted.workers = walarch_workers;
-	if (pool != NULL && memcmp(&wanted, &setup, sizeof(setup)) == 0)
+	if (ahead != NULL && memcmp(&wanted, &setup, sizeof(setup)) == 0)
 		return true;
 
-	/* what hangs in the old pool keeps what it needs and nothing else */
-	wa_pool_close(pool);
-	pool = NULL;
+	/* what hangs there keeps what it needs and nothing else */
+	wa_lookahead_close(ahead, PATIENCE_MS);
+	ahead = NULL;
 	if (archive == NULL || strcmp(wanted.archive, setup.archive) != 0)
 	{
 		wa_archive_close(archive);
@@ -209,8 +162,11 @@ set_up(WaError *err)
 		config.dir_mode = pg_dir_create_mode;
 		config.now_us = monotonic_us;
 		if (strcmp(wanted.archive, status.archive) == 0)
-			strlcpy(config.suspect_key, status.suspect_key,
-					sizeof(config.suspect_key));
+		{
+			config.suspects.count = status.suspects_count;
+			memcpy(config.suspects.keys, status.suspect_keys,
+				   sizeof(config.suspects.keys));
+		}
 		if (!new_tokens(&config, err))
 			return false;
 		if (!random_text(config.new_archive_id, WA_ARCHIVE_ID_TEXT_BYTES - 1))
@@ -221,8 +177,8 @@ set_up(WaError *err)
 		archive = wa_archive_open(&config);
 	}
 	if (archive != NULL)
-		pool = wa_pool_open(wanted.workers);
-	if (pool == NULL)
+		ahead = wa_lookahead_open(archive, wanted.workers);
+	if (ahead == NULL)
 	{
 		wa_fail(err, WA_NO_MEMORY, "could not set up workers");
 		return false;
@@ -231,22 +187,19 @@ set_up(WaError *err)
 	return true;
 }
 
-/* Wait until the worker is done or stuck. */
-static WaTaskState
-wait_for(PushTask *push)
+/* Wait for the answer, serving interrupts. */
+static void
+wait_for_answer(void)
 {
-	uint64_t	timeout_ms = (uint64_t) walarch_timeout;
-	WaTaskState state;
-
-	while ((state = wa_pool_watch(pool, &push->task, monotonic_us() / 1000,
-								  timeout_ms)) == WA_TASK_RUNNING)
+	while (!wa_lookahead_answered(ahead, monotonic_us() / 1000,
+								  (uint64_t) walarch_timeout))
 	{
 		int			events;
 
 		events = WaitLatchOrSocket(MyLatch,
 								   WL_LATCH_SET | WL_SOCKET_READABLE |
 								   WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-								   wa_pool_event_fd(pool), WAIT_MS,
+								   wa_lookahead_event_fd(ahead), WAIT_MS,
 								   walarch_wait_event());
 		if (events & WL_LATCH_SET)
 		{
@@ -254,18 +207,9 @@ wait_for(PushTask *push)
 			latch_was_set = true;
 		}
 		if (events & WL_SOCKET_READABLE)
-			wa_pool_drain_events(pool);
+			wa_lookahead_drain_events(ahead);
 		CHECK_FOR_INTERRUPTS();
 	}
-	return state;
-}
-
-static void
-give_up_in_flight(void)
-{
-	if (in_flight != NULL && !wa_pool_abandon(pool, &in_flight->task))
-		push_release(&in_flight->task);
-	in_flight = NULL;
 }
 
 /*
@@ -275,72 +219,28 @@ static bool
 run_push(const char *file, const char *path, WaPushResult *result,
 		 WaError *err)
 {
-	PushTask   *push;
-	WaCode		code;
+	WaAheadRequest request = {
+		.file = file,
+		.path = path,
+		.level = walarch_compression_level,
+		.catchup_level = walarch_catchup_level,
+		.archived_at_us = walarch_now_unix_us()
+	};
 
-	if (!start(err) || !set_up(err))
+	if (!start(err) || !set_up(err) ||
+		wa_lookahead_ask(ahead, &request, err) != WA_OK)
 		return false;
-	if (wa_pool_stuck(pool) > 0)
-	{
-		wa_fail(err, WA_STUCK,
-				"an earlier operation on the archive \"%s\" has not come "
-				"back", setup.archive);
-		wa_hint(err, "Look at the storage of the archive: a network file "
-				"system that does not answer, a disk that hangs. PostgreSQL "
-				"keeps the WAL and tries again.");
-		return false;
-	}
-
-	push = calloc(1, sizeof(*push));
-	if (push == NULL)
-	{
-		wa_fail(err, WA_NO_MEMORY, "out of memory archiving \"%s\"", file);
-		return false;
-	}
-	push->task.run = push_run;
-	push->task.release = push_release;
-	wa_archive_hold(archive);
-	push->archive = archive;
-	push->level = walarch_compression_level;
-	push->archived_at_us = walarch_now_unix_us();
-	strlcpy(push->file, file, sizeof(push->file));
-	strlcpy(push->path, path, sizeof(push->path));
-	if (wa_pool_submit(pool, &push->task, err) != WA_OK)
-	{
-		push_release(&push->task);
-		return false;
-	}
-
-	in_flight = push;
 	PG_TRY();
 	{
-		if (wait_for(push) == WA_TASK_STUCK &&
-			wa_pool_abandon(pool, &push->task))
-			push = NULL;
+		wait_for_answer();
 	}
 	PG_CATCH();
 	{
-		give_up_in_flight();
+		wa_lookahead_give_up(ahead);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	in_flight = NULL;
-
-	if (push == NULL)
-	{
-		wa_fail(err, WA_STUCK,
-				"an operation on the archive \"%s\" has made no progress for "
-				"%d ms", setup.archive, walarch_timeout);
-		wa_hint(err, "Look at the storage of the archive: a network file "
-				"system that does not answer, a disk that hangs. PostgreSQL "
-				"keeps the WAL and tries again.");
-		return false;
-	}
-	code = push->code;
-	*result = push->result;
-	*err = push->err;
-	push_release(&push->task);
-	return code == WA_OK;
+	return wa_lookahead_answer(ahead, result, err) == WA_OK;
 }
 
 /* Things a DBA should find in the log although nothing failed. */
@@ -396,6 +296,7 @@ count_success(const char *file, const WaPushResult *result)
 	if (result->stored_bytes > 0)
 	{
 		/* the ratio is that of what was stored */
+		status.compression_level = result->level;
 		status.raw_bytes += result->raw_bytes;
 		status.stored_bytes += result->stored_bytes;
 	}
@@ -403,8 +304,6 @@ count_success(const char *file, const WaPushResult *result)
 	status.compress_us += result->compress_us;
 	status.store_us += result->store_us;
 	status.consecutive_failures = 0;
-	if (strcmp(status.suspect_key, result->key) == 0)
-		status.suspect_key[0] = '\0';
 	status.last_archived_us = now;
 	strlcpy(status.last_archived_wal, file, sizeof(status.last_archived_wal));
 	strlcpy(status.archive_id, result->visit.attached.marker.archive_id,
@@ -422,9 +321,8 @@ static void
 count_failure(const char *file, const WaPushResult *result,
 			  const WaError *err)
 {
-	if (result->suspect_key[0] != '\0')
-		strlcpy(status.suspect_key, result->suspect_key,
-				sizeof(status.suspect_key));
+	if (status.archived_count == 0)
+		status.compression_level = walarch_compression_level;
 	status.failed_count++;
 	status.consecutive_failures++;
 	if (err->code == WA_CONFLICT)
@@ -440,8 +338,13 @@ count_failure(const char *file, const WaPushResult *result,
 static void
 publish(void)
 {
+	WaSuspects	suspects = {0};
+
+	if (archive != NULL)
+		wa_archive_list_suspects(archive, &suspects);
+	status.suspects_count = suspects.count;
+	memcpy(status.suspect_keys, suspects.keys, sizeof(status.suspect_keys));
 	status.archiver_pid = MyProcPid;
-	status.compression_level = walarch_compression_level;
 	status.workers = walarch_workers;
 	strlcpy(status.archive, setup.archive, sizeof(status.archive));
 	walarch_status_write(&status);
@@ -537,9 +440,8 @@ walarch_archiver_archive(const char *file, const char *path)
 void
 walarch_archiver_shutdown(void)
 {
-	give_up_in_flight();
-	wa_pool_close(pool);
-	pool = NULL;
+	wa_lookahead_close(ahead, PATIENCE_MS);
+	ahead = NULL;
 	wa_archive_close(archive);
 	archive = NULL;
 	if (started)

@@ -13,6 +13,7 @@
 
 char	   *walarch_archive = NULL;
 int			walarch_compression_level = 3;
+int			walarch_catchup_level = 1;
 int			walarch_workers = 2;
 int			walarch_timeout = 60000;
 
@@ -65,8 +66,17 @@ walarch_settings_define(void)
 							   "configured, and WAL is kept.",
 							   &walarch_archive, "",
 							   PGC_SIGHUP, 0, check_archive, NULL, NULL);
+	DefineCustomIntVariable("walarch.catchup_level",
+							"zstd level while a backlog of WAL segments "
+							"waits for the archiver.",
+							"The same as walarch.compression_level: always "
+							"that one.",
+							&walarch_catchup_level, 1,
+							WA_ZSTD_LEVEL_MIN, WA_ZSTD_LEVEL_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("walarch.compression_level",
-							"zstd level of archived files.",
+							"zstd level of archived files while archiving "
+							"keeps up.",
 							NULL,
 							&walarch_compression_level, 3,
 							WA_ZSTD_LEVEL_MIN, WA_ZSTD_LEVEL_MAX,

@@ -7,11 +7,11 @@
 
 #include "postgres.h"
 
-#include "archive/pool.h"
-#include "archive/push.h"
+#include "archive/lookahead.h"
 
 extern char *walarch_archive;
 extern int	walarch_compression_level;
+extern int	walarch_catchup_level;
 extern int	walarch_workers;
 extern int	walarch_timeout;	/* ms */
 

@@ -313,7 +313,7 @@ probe_archive(const char *path, WaProbe *probe, WaError *err)
 
 	if (pool == NULL || task == NULL)
 	{
-		wa_pool_close(pool);
+		wa_pool_close(pool, 0);
 		free(task);
 		wa_fail(err, WA_NO_MEMORY, "out of memory");
 		return false;
@@ -326,7 +326,7 @@ probe_archive(const char *path, WaProbe *probe, WaError *err)
 	if (wa_pool_submit(pool, &task->task, err) != WA_OK)
 	{
 		free(task);
-		wa_pool_close(pool);
+		wa_pool_close(pool, 0);
 		return false;
 	}
 
@@ -363,7 +363,7 @@ probe_archive(const char *path, WaProbe *probe, WaError *err)
 			*probe = task->probe;
 		if (!wa_pool_abandon(pool, &task->task))
 			free(task);
-		wa_pool_close(pool);
+		wa_pool_close(pool, 0);
 	}
 	PG_END_TRY();
 	if (!answered)

@@ -45,19 +45,19 @@ wa_put_begin(WaStore *store, const char *key, WaPut **put, WaError *err)
 WaCode
 wa_put_write(WaPut *put, const void *data, size_t length, WaError *err)
 {
-	return put->store->ops->put_write(put, data, length, err);
+	return put->ops->put_write(put, data, length, err);
 }
 
 WaCode
 wa_put_stage(WaPut *put, WaError *err)
 {
-	return put->store->ops->put_stage(put, err);
+	return put->ops->put_stage(put, err);
 }
 
 WaCode
 wa_put_commit(WaPut *put, WaError *err)
 {
-	return put->store->ops->put_commit(put, err);
+	return put->ops->put_commit(put, err);
 }
 
 WaCode
@@ -65,7 +65,7 @@ wa_put_set_aside(WaPut *put, const WaStat *judged, const char *aside_key,
 				 WaError *err)
 {
 	assert(wa_key_valid(aside_key));
-	return put->store->ops->put_set_aside(put, judged, aside_key, err);
+	return put->ops->put_set_aside(put, judged, aside_key, err);
 }
 
 void
@@ -76,10 +76,22 @@ wa_put_rekey(WaPut *put, const char *key)
 }
 
 void
+wa_put_detach(WaPut *put)
+{
+	put->store = NULL;
+}
+
+void
+wa_put_attach(WaPut *put, WaStore *store)
+{
+	put->store = store;
+}
+
+void
 wa_put_close(WaPut *put)
 {
 	if (put != NULL)
-		put->store->ops->put_close(put);
+		put->ops->put_close(put);
 }
 
 WaCode

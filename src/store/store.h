@@ -21,6 +21,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 #include "core/error.h"
@@ -40,6 +41,14 @@ typedef struct WaStat
 	uint64_t	bytes;
 	uint64_t	identity[4];	/* compared, not interpreted */
 } WaStat;
+
+/* Are both the same object, unchanged? */
+static inline bool
+wa_stat_equal(const WaStat *a, const WaStat *b)
+{
+	return a->bytes == b->bytes &&
+		memcmp(a->identity, b->identity, sizeof(a->identity)) == 0;
+}
 
 typedef struct WaStoreOptions
 {
@@ -91,7 +100,8 @@ struct WaStore
 
 struct WaPut
 {
-	WaStore    *store;
+	const WaStoreOps *ops;
+	WaStore    *store;			/* NULL while detached */
 	char		key[WA_KEY_BYTES];
 };
 
@@ -115,8 +125,18 @@ extern void wa_store_memo_close(WaStoreMemo *memo);	/* safe on NULL */
 /* An fsync failed after the object had become visible. */
 extern void wa_store_memo_suspect_add(WaStoreMemo *memo, const char *key);
 
+/* So many, or nobody knows which: from now on every object is suspect. */
+extern void wa_store_memo_suspect_all(WaStoreMemo *memo);
+
 /* Has an fsync of this object failed since this process began? */
 extern bool wa_store_memo_suspect(WaStoreMemo *memo, const char *key);
+
+/*
+ * The suspects, up to keys_max of them; returns how many there are, which
+ * is more than keys_max when not all are listed.
+ */
+extern int	wa_store_memo_suspects(WaStoreMemo *memo,
+								   char (*keys)[WA_KEY_BYTES], int keys_max);
 
 /* Is the key well-formed? */
 extern bool wa_key_valid(const char *key);
@@ -132,8 +152,9 @@ extern WaCode wa_put_stage(WaPut *put, WaError *err);
 
 /*
  * Make a staged object visible.  WA_EXISTS when the key has an object
- * already, which is never replaced.  WA_UNSUPPORTED when the place can
- * promise that by no means.
+ * already, which is never replaced.  WA_CHANGED when the staged bytes are
+ * not there any more.  WA_UNSUPPORTED when the place can promise that by no
+ * means.
  */
 extern WaCode wa_put_commit(WaPut *put, WaError *err);
 
@@ -149,7 +170,17 @@ extern WaCode wa_put_set_aside(WaPut *put, const WaStat *judged,
 /* Give a put that is not committed another key. */
 extern void wa_put_rekey(WaPut *put, const char *key);
 
-/* Release; what was not committed is removed.  Safe on NULL. */
+/*
+ * Let go of the store, which may then be closed, and go on in another opening
+ * of the same place.  Only for a staged put.
+ */
+extern void wa_put_detach(WaPut *put);
+extern void wa_put_attach(WaPut *put, WaStore *store);
+
+/*
+ * Release; what was not committed is removed, or left to a sweep if the put
+ * is detached.  Safe on NULL.
+ */
 extern void wa_put_close(WaPut *put);
 
 /* A sink that writes to a put; closing it does not close the put. */

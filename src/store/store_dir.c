@@ -73,8 +73,7 @@ wa_dir_same_stat(const struct stat *st, const WaStat *expected)
 	WaStat		now;
 
 	fill_stat(st, &now);
-	return now.bytes == expected->bytes &&
-		memcmp(now.identity, expected->identity, sizeof(now.identity)) == 0;
+	return wa_stat_equal(&now, expected);
 }
 
 /*

@@ -21,6 +21,7 @@ typedef struct DirStore
 	unsigned char *read_buffer; /* allocated when first needed */
 	int			dirty_count;	/* keys whose directories await fsync */
 	char		dirty[WA_DIR_DIRTY_MAX][WA_KEY_BYTES];
+	bool		dirty_lost;		/* a fsync failed before the caller asked */
 	char		path[WA_DIR_PATH_BYTES];	/* for messages */
 } DirStore;
 

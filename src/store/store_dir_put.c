@@ -18,7 +18,7 @@
 
 #include "store/store_memo.h"
 
-#define WRITE_BYTES_MAX		(1024 * 1024)	/* so that progress shows */
+#define WRITE_BYTES_MAX		(8 * 1024 * 1024)	/* so that progress shows */
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE	(1 << 0)
@@ -44,6 +44,7 @@ wa_dir_put_begin(WaStore *store, const char *key, WaPut **put, WaError *err)
 
 	if (result == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory storing \"%s\"", key);
+	result->put.ops = store->ops;
 	result->put.store = store;
 	memccpy(result->put.key, key, '\0', WA_KEY_BYTES);
 	name_temporary(self, result);
@@ -119,6 +120,18 @@ wa_dir_put_stage(WaPut *put, WaError *err)
 	return WA_OK;
 }
 
+/* A staged file may have been taken away, as by a restored file system. */
+static bool
+temporary_gone(DirStore *self, const DirPut *put)
+{
+	struct stat st;
+	int			result;
+
+	WA_DIR_IO(self, result, fstatat(self->fd, put->temporary, &st,
+									AT_SYMLINK_NOFOLLOW));
+	return result != 0 && errno == ENOENT;
+}
+
 /* Publish a name that must not exist, by whatever the file system has. */
 static int
 publish(DirStore *self, const char *from, const char *to, bool *moved)
@@ -162,7 +175,10 @@ wa_dir_put_commit(WaPut *put, WaError *err)
 					"Use another file system for the archive.");
 			return err->code;
 		}
-		return wa_dir_fail(err, errno, "publish", store, put->key);
+		wa_dir_fail(err, errno, "publish", store, put->key);
+		if (err->errno_value == ENOENT && temporary_gone(store, self))
+			err->code = WA_CHANGED;
+		return err->code;
 	}
 	if (moved)
 		self->named = false;
@@ -321,8 +337,8 @@ wa_dir_put_close(WaPut *put)
 
 	if (self->fd >= 0)
 		wa_beat_close(store->options.beat, self->fd);
-	/* not under io_begin: a put given up must still clean up behind itself */
-	if (self->named)
+	/* a put given up must still clean up behind itself */
+	if (self->named && store != NULL)
 		wa_beat_unlink(store->options.beat, store->fd, self->temporary);
 	free(self);
 }

@@ -128,6 +128,7 @@ wa_dir_note_dirty(DirStore *self, const char *key, WaError *err)
 		wa_store_sync(&self->store, err) != WA_OK)
 	{
 		wa_store_memo_suspect_add(self->options.memo, key);
+		self->dirty_lost = true;
 		return err->code;
 	}
 	memccpy(self->dirty[self->dirty_count++], key, '\0', WA_KEY_BYTES);
@@ -156,5 +157,9 @@ wa_dir_sync(WaStore *store, WaError *err)
 		for (int i = 0; i < self->dirty_count; i++)
 			wa_store_memo_suspect_add(self->options.memo, self->dirty[i]);
 	self->dirty_count = 0;
+	if (code == WA_OK && self->dirty_lost)
+		code = wa_fail(err, WA_IO, "an fsync of a directory below \"%s\" "
+					   "has failed", self->path);
+	self->dirty_lost = false;
 	return code;
 }

@@ -86,6 +86,30 @@ wa_store_memo_suspect_add(WaStoreMemo *memo, const char *key)
 }
 
 void
+wa_store_memo_suspect_all(WaStoreMemo *memo)
+{
+	pthread_mutex_lock(&memo->mutex);
+	memo->suspects_overflow = true;
+	pthread_mutex_unlock(&memo->mutex);
+}
+
+int
+wa_store_memo_suspects(WaStoreMemo *memo, char (*keys)[WA_KEY_BYTES],
+					   int keys_max)
+{
+	int			count;
+
+	pthread_mutex_lock(&memo->mutex);
+	count = memo->suspects_count;
+	for (int i = 0; i < count && i < keys_max; i++)
+		memcpy(keys[i], memo->suspects[i], WA_KEY_BYTES);
+	if (memo->suspects_overflow && count <= keys_max)
+		count = keys_max + 1;
+	pthread_mutex_unlock(&memo->mutex);
+	return count;
+}
+
+void
 wa_memo_suspect_clear(WaStoreMemo *memo, const char *key)
 {
 	int			at;

@@ -165,10 +165,10 @@ test_simple(void)
 	wa_pool_drain_events(pool);
 	fd = (struct pollfd) {wa_pool_event_fd(pool), POLLIN, 0};
 	is_int(poll(&fd, 1, 0), 0, "drained, the event is quiet");
-	wa_pool_close(pool);
+	wa_pool_close(pool, 0);
 	is_int(atomic_load(&workspaces), 0, "workspaces are closed");
 	is_int(atomic_load(&signals_open), 0, "signals are blocked in threads");
-	wa_pool_close(NULL);
+	wa_pool_close(NULL, 0);
 }
 
 static void
@@ -196,7 +196,7 @@ test_many(void)
 		once += jobs[i].ended == 1;
 	is_int(once, MANY, "each once");
 	ok(wa_pool_threads(pool) <= 8, "by no more threads than allowed");
-	wa_pool_close(pool);
+	wa_pool_close(pool, 0);
 	is_int(atomic_load(&workspaces), 0, "workspaces are closed");
 	free(jobs);
 }
@@ -227,7 +227,7 @@ test_parallel(void)
 			open_gate(&jobs[i]);
 	for (int i = 0; i < 4; i++)
 		must(wait_done(pool, &jobs[i]));
-	wa_pool_close(pool);
+	wa_pool_close(pool, 0);
 	for (int i = 0; i < 4; i++)
 		job_done(&jobs[i]);
 }
@@ -237,7 +237,7 @@ test_abandon_queued(void)
 {
 	WaPool	   *pool = wa_pool_open(1);
 	Job			first;
-	Job			queued[3];
+	Job			queued[4];
 	WaError		err;
 
 	atomic_store(&released, 0);
@@ -250,19 +250,79 @@ test_abandon_queued(void)
 		must(wa_pool_submit(pool, &queued[i].task, &err) == WA_OK);
 	}
 	ok(wa_pool_abandon(pool, &queued[2].task), "give up the last that waits");
-	is_int(atomic_load(&released), 1, "released at once");
 	ok(wa_pool_abandon(pool, &queued[0].task), "give up the first that waits");
-	is_int(atomic_load(&released), 2, "released at once");
+	is_int(atomic_load(&released), 0, "not released by the opener");
 	is_int(wa_pool_stuck(pool), 0, "no worker is held by them");
-	job_init(&queued[2], false, false);
-	must(wa_pool_submit(pool, &queued[2].task, &err) == WA_OK);
+	job_init(&queued[3], false, false);
+	must(wa_pool_submit(pool, &queued[3].task, &err) == WA_OK);
 	open_gate(&first);
 	ok(wait_done(pool, &first) && wait_done(pool, &queued[1]) &&
-	   wait_done(pool, &queued[2]), "the others run");
-	is_int(atomic_load(&queued[0].begun), 0, "what was given up never did");
-	wa_pool_close(pool);
+	   wait_done(pool, &queued[3]), "the others run");
+	is_int(atomic_load(&released), 2, "a worker has released both");
+	is_int(atomic_load(&queued[0].begun) + atomic_load(&queued[2].begun), 0,
+		   "what was given up never ran");
+	wa_pool_close(pool, 0);
 	is_int(atomic_load(&released), 2, "nothing else was released");
 	job_done(&first);
+}
+
+/* What cannot wait goes before what can. */
+static void
+test_first(void)
+{
+	WaPool	   *pool = wa_pool_open(1);
+	Job			running;
+	Job			later;
+	Job			urgent;
+	WaError		err;
+
+	job_init(&running, true, false);
+	job_init(&later, true, false);
+	job_init(&urgent, true, false);
+	must(wa_pool_submit(pool, &running.task, &err) == WA_OK);
+	must(becomes(&running.begun, 1));
+	must(wa_pool_submit(pool, &later.task, &err) == WA_OK);
+	must(wa_pool_submit_first(pool, &urgent.task, &err) == WA_OK);
+	open_gate(&running);
+	ok(becomes(&urgent.begun, 1), "submitted last, begun first");
+	is_int(atomic_load(&later.begun), 0, "before what waited");
+	open_gate(&urgent);
+	open_gate(&later);
+	ok(wait_done(pool, &later), "which comes next");
+	wa_pool_close(pool, 0);
+	job_done(&running);
+	job_done(&later);
+	job_done(&urgent);
+}
+
+static void *
+open_gate_later(void *job)
+{
+	usleep(50 * 1000);
+	open_gate(job);
+	return NULL;
+}
+
+/* Given up, but neither stuck: close can wait for it to clean up. */
+static void
+test_patience(void)
+{
+	WaPool	   *pool = wa_pool_open(1);
+	Job			job;
+	pthread_t	thread;
+	WaError		err;
+
+	atomic_store(&released, 0);
+	job_init(&job, true, true);
+	must(wa_pool_submit(pool, &job.task, &err) == WA_OK);
+	must(becomes(&job.begun, 1));
+	must(wa_pool_abandon(pool, &job.task));
+	must(pthread_create(&thread, NULL, open_gate_later, &job) == 0);
+	wa_pool_close(pool, 20000);
+	is_int(atomic_load(&released), 1, "close has waited for its release");
+	ok(job.saw_cancel, "it was told to give up");
+	must(pthread_join(thread, NULL) == 0);
+	job_done(&job);
 }
 
 static void
@@ -322,7 +382,7 @@ test_stuck(void)
 		must(wait_done(pool, &other));
 		ok(!other.saw_cancel, "the next task is not told so");
 	}
-	wa_pool_close(pool);
+	wa_pool_close(pool, 0);
 	job_done(&stuck);
 	job_done(&busy);
 }
@@ -349,7 +409,7 @@ test_all_stuck(void)
 	is_code(wa_pool_submit(pool, &other.task, &err), WA_OK, &err,
 			"until it comes back");
 	ok(wait_done(pool, &other), "done");
-	wa_pool_close(pool);
+	wa_pool_close(pool, 0);
 	job_done(&stuck);
 }
 
@@ -378,7 +438,7 @@ test_close(void)
 	must(wait_done(pool, &queued));
 
 	begun = now_ms();
-	wa_pool_close(pool);
+	wa_pool_close(pool, 0);
 	ok(now_ms() - begun < 5000, "close does not wait for what is stuck");
 	is_int(atomic_load(&released), 0, "which is not released yet");
 	is_int(atomic_load(&stuck.ended), 0, "nor ended");
@@ -387,7 +447,7 @@ test_close(void)
 	ok(stuck.saw_cancel, "told to give up, since the pool is closed");
 	ok(becomes(&workspaces, 0), "and so do the workers");
 
-	/* tasks that were never begun are released by close */
+	/* tasks that were never begun are released, by a worker, and not run */
 	atomic_store(&released, 0);
 	pool = wa_pool_open(1);
 	job_done(&stuck);
@@ -397,11 +457,12 @@ test_close(void)
 	job_init(&queued, false, false);
 	must(wa_pool_submit(pool, &queued.task, &err) == WA_OK);
 	must(wa_pool_abandon(pool, &stuck.task));
-	wa_pool_close(pool);
-	is_int(atomic_load(&released), 1, "what waited is released by close");
-	is_int(atomic_load(&queued.begun), 0, "and never run");
+	wa_pool_close(pool, 0);
+	is_int(atomic_load(&released), 0,
+		   "while no worker can, what waited is not released");
 	open_gate(&stuck);
-	ok(becomes(&released, 2), "what was stuck releases itself");
+	ok(becomes(&released, 2), "then it is, after what was stuck");
+	is_int(atomic_load(&queued.begun), 0, "and never run");
 	ok(becomes(&workspaces, 0), "and its worker ends");
 	job_done(&stuck);
 	job_done(&running);
@@ -434,7 +495,7 @@ test_churn(void)
 				must(wait_done(pool, &jobs[i]));
 		/* jobs live on this stack: nothing may still use them */
 		must(stuck_becomes(pool, 0));
-		wa_pool_close(pool);
+		wa_pool_close(pool, 0);
 		for (int i = 0; i < 2000 &&
 			 atomic_load(&released) < before + given_up; i++)
 			usleep(1000);
@@ -451,6 +512,8 @@ main(void)
 	test_many();
 	test_parallel();
 	test_abandon_queued();
+	test_first();
+	test_patience();
 	test_stuck();
 	test_all_stuck();
 	test_close();

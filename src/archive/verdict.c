@@ -1,0 +1,72 @@
+/*
+ * verdict.c
+ *	  What lies in the archive under a name, compared with what should.
+ */
+#include "archive/verdict.h"
+
+#include "archive/object.h"
+
+WaVerdict
+wa_verdict(WaArchive *archive, WaStore *store, const char *key,
+		   const WaEnvelope *ours, WaZstd *zstd, WaStat *stat,
+		   WaEnvelope *theirs, WaError *err)
+{
+	const WaArchiveConfig *config = wa_archive_config(archive);
+	WaWalName	name;
+	WaCode		code;
+
+	code = wa_walname_parse(ours->name, &name, err);
+	if (code == WA_OK)
+		code = wa_object_envelope(store, key, stat, theirs, err);
+	if (code == WA_OK)
+		code = wa_object_check_name(store, key, theirs, &name,
+									config->system_identifier,
+									config->segment_bytes, err);
+	/* its body is proven before a word of the envelope is believed */
+	if (code == WA_OK)
+		code = wa_object_read(store, key, stat, theirs, zstd, NULL, err);
+	switch (code)
+	{
+		case WA_OK:
+			break;
+		case WA_NOT_FOUND:
+			return WA_VERDICT_ABSENT;
+		case WA_DAMAGED:
+			return WA_VERDICT_DAMAGED;
+		case WA_WRONG_CLUSTER:
+			return WA_VERDICT_DIFFERENT;
+		default:
+			return WA_VERDICT_ERROR;
+	}
+	if (!wa_digest_equal(&theirs->digest, &ours->digest) ||
+		theirs->raw_bytes != ours->raw_bytes)
+		return WA_VERDICT_DIFFERENT;
+	if (wa_archive_suspects(archive, key))
+	{
+		wa_fail(err, WA_DAMAGED,
+				"\"%s\" may not be durable: an fsync of it failed", key);
+		return WA_VERDICT_DAMAGED;
+	}
+	return WA_VERDICT_IDENTICAL;
+}
+
+WaCode
+wa_verdict_fail_conflict(WaArchive *archive, const char *key,
+						 const WaEnvelope *ours, const WaEnvelope *theirs,
+						 WaError *err)
+{
+	char		ours_text[WA_DIGEST_TEXT_BYTES];
+	char		theirs_text[WA_DIGEST_TEXT_BYTES];
+
+	wa_digest_text(&ours->digest, ours_text);
+	wa_digest_text(&theirs->digest, theirs_text);
+	wa_fail(err, WA_CONFLICT,
+			"\"%s\" is in the archive with different content: digest %s there "
+			"(\"%.300s/%s\"), %s here", ours->name, theirs_text,
+			wa_archive_config(archive)->path, key, ours_text);
+	wa_hint(err, "Two servers archive as the same timeline, or the archive is "
+			"that of an earlier life of this one. Nothing was overwritten. "
+			"Stop the wrong server, or give this one an empty archive "
+			"directory; see \"A conflict\" in the README of walarch.");
+	return err->code;
+}
