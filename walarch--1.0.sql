@@ -130,7 +130,7 @@ COMMENT ON COLUMN status.compress_ms IS
 COMMENT ON COLUMN status.store_ms IS
 'Time workers spent looking up, writing, syncing and publishing in the archive, in milliseconds';
 COMMENT ON COLUMN status.compression_level IS
-'zstd level used for the last file';
+'zstd level of the last file stored: walarch.catchup_level while a backlog waits';
 COMMENT ON COLUMN status.workers IS 'walarch.workers in use for the last file';
 COMMENT ON COLUMN status.free_bytes IS
 'Free space of the archive''s file system in bytes, as a worker last saw it';

@@ -18,7 +18,7 @@ my $node = new_primary(
 	extra => ['--wal-segsize=1'],
 	conf => "wal_keep_size = '1GB'\n"
 	  . "restart_after_crash = on\n"
-	  . "walarch.compression_level = 19\n");
+	  . "walarch.compression_level = 19\nwalarch.catchup_level = 19\n");
 my $archive = archive_dir($node);
 switch_and_archive($node);
 

@@ -480,8 +480,8 @@ check_archiving(ReturnSetInfo *result)
 	check_row(result, "backlog", !late,
 			  psprintf("%lld files wait to be archived",
 					   (long long) backlog.files),
-			  "See walarch.status: if nothing fails, a lower "
-			  "walarch.compression_level makes archiving faster.");
+			  "See walarch.status: if nothing fails, more walarch.workers or "
+			  "a lower walarch.catchup_level make archiving faster.");
 	check_row(result, "last_failure", status.consecutive_failures == 0,
 			  status.consecutive_failures == 0 ? NULL :
 			  psprintf("%s: %s", status.last_failed_wal, status.last_error),
