@@ -123,7 +123,7 @@ clean:
 	rm -rf walarch walarch.so libwalarch.a libwalarch.pc $(OBJS) $(EXTRA_CLEAN)
 endif
 
-.PHONY: test demo provision help
+.PHONY: test demo bench provision help
 
 # Both start make anew: only after provisioning can PGXS be read.
 provision:
@@ -137,6 +137,11 @@ demo: provision
 	@$(MAKE) -s --no-print-directory all
 	@PG_CONFIG='$(PG_CONFIG)' $(SRC)t/demo.sh
 
+bench: provision
+	@$(SRC)t/provision.sh bench
+	@$(MAKE) -s --no-print-directory all
+	@PG_CONFIG='$(PG_CONFIG)' $(SRC)bench/run.sh
+
 help:
 	@echo "make              build the module walarch.so and the command walarch"
 	@echo "make install      install both, and the SQL extension (DESTDIR is respected)"
@@ -145,8 +150,10 @@ help:
 	@echo "make test         all tests; TESTS='t/010_archive.pl sql/status.sql t/unit/codec.c'"
 	@echo "                  runs only these, JOBS=N sets how many at a time, KEEP=1 keeps"
 	@echo "                  the temporary directory"
+	@echo "make bench        compare with cp, gzip, zstd, basic_archive and pgBackRest; takes"
+	@echo "                  about half an hour, options in bench/README.md"
 	@echo "make unit         unit tests only; UNIT='pool*' chooses, SANITIZE=address,undefined"
 	@echo "                  or SANITIZE=thread builds them apart with that sanitizer"
 	@echo "make clean        remove what was built"
 	@echo "PG_CONFIG=PATH chooses the PostgreSQL; CC=clang and WERROR=1 work as expected."
-	@echo "demo and test install missing Debian packages by apt; nothing else does."
+	@echo "demo, test and bench install missing Debian packages by apt; nothing else does."

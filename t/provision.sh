@@ -2,7 +2,8 @@
 #
 # Install what building and testing walarch needs and this machine lacks.
 #
-#	t/provision.sh [ci]		ci adds the second compiler and the checkers
+#	t/provision.sh [ci|bench]	ci adds the second compiler and the checkers,
+#								bench what walarch is compared with
 #
 # Debian and Ubuntu only; elsewhere it says what to install by hand. Names no
 # mirror: apt's own configuration decides where packages come from.
@@ -36,6 +37,7 @@ tool_packages() {
 		libclang-rt-dev		its sanitizers
 		cppcheck			static analysis
 	END
+	[ "${1:-}" != bench ] || echo "pgbackrest			what many use today"
 }
 
 installed() {

@@ -1,0 +1,187 @@
+# Measurements as a table, as ratios and as JSON.
+package Report;
+
+use strict;
+use warnings;
+use Exporter 'import';
+use JSON::PP ();
+
+our @EXPORT = qw(note result_of median write_json print_report);
+
+my %results;					# part => contender => figure => [values]
+my %labels;
+my @order;						# contenders as they first appeared
+
+sub note
+{
+	my ($part, $contender, $result) = @_;
+	my $name = $contender->{name};
+
+	push @order, $name unless $labels{$name};
+	$labels{$name} = $contender->{label};
+	push @{ $results{$part}{$name}{$_} }, 0 + $result->{$_}
+	  for grep { defined $result->{$_} } keys %$result;
+	return;
+}
+
+sub median
+{
+	my @sorted = sort { $a <=> $b } @_;
+
+	return undef unless @sorted;
+	return @sorted % 2 ? $sorted[ @sorted / 2 ] : ($sorted[ @sorted / 2 - 1 ] + $sorted[ @sorted / 2 ]) / 2;
+}
+
+sub result_of
+{
+	my ($part, $name, $figure) = @_;
+
+	return median(@{ $results{$part}{$name}{$figure} // [] });
+}
+
+sub spread
+{
+	my ($part, $name, $figure) = @_;
+	my @sorted = sort { $a <=> $b } @{ $results{$part}{$name}{$figure} // [] };
+
+	return sprintf('%.2f-%.2f', $sorted[0], $sorted[-1]);
+}
+
+sub rows { my ($part) = @_; return grep { $results{$part}{$_} } @order; }
+
+sub show
+{
+	my ($format, $value) = @_;
+
+	return defined $value ? sprintf($format, $value) : '-';
+}
+
+sub print_drain
+{
+	my ($facts) = @_;
+	my $mb = $facts->{corpus}{bytes} / 1e6;
+
+	print "\n## Drain of a backlog: $facts->{corpus}{count} segments, ", int($mb), " MB\n\n";
+	print "| contender | durable | rounds | wall s, median (min-max) | MB/s | CPU s | stored MB | ratio |\n";
+	print "|---|---|---|---|---|---|---|---|\n";
+	for my $name (rows('drain'))
+	{
+		my ($wall, $cpu, $stored) = map { result_of('drain', $name, $_) } qw(wall cpu stored);
+		printf "| %s | %s | %d | %.2f (%s) | %.0f | %.1f | %.0f | %.2f |\n", $labels{$name},
+		  $facts->{durable}{$name}, scalar @{ $results{drain}{$name}{wall} }, $wall,
+		  spread('drain', $name, 'wall'), $mb / $wall, $cpu, $stored / 1e6, $mb * 1e6 / $stored;
+	}
+	my $idle = result_of('memory', 'walarch_3x2', 'idle_kb');
+	my $peak = result_of('drain', 'walarch_3x2', 'peak_kb');
+	printf "\nThe archiver of walarch with 2 workers took at most %.0f MB of memory, %.0f MB more than an idle one.\n",
+	  $peak / 1024, ($peak - $idle) / 1024
+	  if defined $idle && defined $peak;
+	return;
+}
+
+sub print_recovery
+{
+	print "\n## Recovery of the same\n\n";
+	print "| restore_command | rounds | wall s, median (min-max) | against replay alone, same round | CPU s | restored |\n";
+	print "|---|---|---|---|---|---|\n";
+	for my $name (rows('recovery'))
+	{
+		my ($wall, $cpu, $restored) = map { result_of('recovery', $name, $_) } qw(wall cpu restored);
+		printf "| %s | %d | %.2f (%s) | %s | %.1f | %d |\n", $labels{$name},
+		  scalar @{ $results{recovery}{$name}{wall} }, $wall, spread('recovery', $name, 'wall'),
+		  show('%.2f', against_local($name)), $cpu, $restored;
+	}
+	return;
+}
+
+# Median of the ratios within each round.
+sub against_local
+{
+	my ($name) = @_;
+	my $mine = $results{recovery}{$name}{wall} // [];
+	my $local = $results{recovery}{local}{wall} // [];
+
+	return median(map { $mine->[$_] / $local->[$_] } grep { defined $local->[$_] } 0 .. $#$mine);
+}
+
+sub print_each
+{
+	print "\n## One restore_command, in milliseconds, with sh and exec\n\n";
+	print "| restore_command | p50 | p95 | max |\n|---|---|---|---|\n";
+	for my $name (rows('get'))
+	{
+		printf "| %s | %.1f | %.1f | %.1f |\n", $labels{$name},
+		  map { result_of('get', $name, $_) } qw(p50 p95 max);
+	}
+	return;
+}
+
+sub print_live
+{
+	print "\n## pgbench while archiving\n\n";
+	print "| archiving | tps | worst backlog, segments | CPU s |\n|---|---|---|---|\n";
+	for my $name (rows('live'))
+	{
+		printf "| %s | %.0f | %d | %.1f |\n", $labels{$name},
+		  map { result_of('live', $name, $_) } qw(tps backlog cpu);
+	}
+	return;
+}
+
+# What README quotes: how many times faster, larger, dearer.
+sub ratios
+{
+	my $wall = sub { result_of('drain', $_[0], 'wall') };
+	my $of = sub { my ($a, $b) = @_; return defined $a && defined $b ? $a / $b : undef; };
+	my @ratios;
+	my $add = sub { push @ratios, { what => $_[0], ratio => $_[1] } if defined $_[1]; };
+
+	for my $mine (qw(walarch_3x2 walarch_catchup))
+	{
+		for my $other (qw(pgbr_async pgbr zstd3 gzip cp_sync basic_archive))
+		{
+			$add->("drain, throughput: $mine / $other", $of->($wall->($other), $wall->($mine)));
+		}
+	}
+	for my $mine (qw(walarch_3x2 walarch_catchup))
+	{
+		$add->("stored size: $mine / pgbr_async",
+			$of->(map { result_of('drain', $_, 'stored') } $mine, 'pgbr_async'));
+		$add->("CPU: $mine / pgbr_async", $of->(map { result_of('drain', $_, 'cpu') } $mine, 'pgbr_async'));
+	}
+	$add->("drain, throughput: $_->[0] / $_->[1]", $of->($wall->($_->[1]), $wall->($_->[0])))
+	  for [ 'walarch_3x1', 'limit_3x1' ], [ 'walarch_3x2', 'limit_3x2' ], [ 'walarch_catchup', 'limit_1x3' ];
+	$add->("recovery, time: $_ / replay alone", against_local($_)) for grep { $_ ne 'local' } rows('recovery');
+	return @ratios;
+}
+
+sub print_report
+{
+	my ($facts) = @_;
+
+	printf "# walarch %s, %s, %s\n\n", @{ $facts->{versions} }{qw(walarch postgresql)}, $facts->{date};
+	printf "%d cores (%s), %d MB of memory, %s, %s; pgBackRest: %s; %s\n", @{ $facts->{machine} }{qw(cores cpu memory_mb file_system)},
+	  @{ $facts->{versions} }{qw(kernel pgbackrest zstd)};
+	print_drain($facts) if $results{drain};
+	print_recovery() if $results{recovery};
+	print_each() if $results{get};
+	print_live() if $results{live};
+	my @ratios = ratios();
+	print "\n## Ratios\n\n| what | ratio |\n|---|---|\n" if @ratios;
+	printf "| %s | %.2f |\n", @$_{qw(what ratio)} for @ratios;
+	return;
+}
+
+sub write_json
+{
+	my ($file, $facts) = @_;
+	my $json = JSON::PP->new->pretty->canonical;
+
+	open(my $out, '>', "$file.tmp") or die "$file: $!\n";
+	print $out $json->encode({ %$facts, labels => \%labels, results => \%results, ratios => [ ratios() ] });
+	close($out) or die "$file: $!\n";
+	rename "$file.tmp", $file or die "$file: $!\n";
+	return;
+}
+
+1;
