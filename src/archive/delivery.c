@@ -21,6 +21,7 @@ struct WaDelivery
 	WaSink		sink;
 	WaBeat	   *beat;
 	int			fd;
+	bool		durable;
 	bool		committed;
 	char		temporary[WA_DELIVERY_PATH_BYTES];
 	bool		(*still_wanted) (void);
@@ -95,6 +96,7 @@ wa_delivery_open(const WaDestination *destination, WaBeat *beat,
 	self->sink.ops = &delivery_ops;
 	self->beat = beat;
 	self->fd = -1;
+	self->durable = destination->durable;
 	self->still_wanted = destination->still_wanted;
 	snprintf(self->destination, sizeof(self->destination), "%s",
 			 destination->path);
@@ -156,8 +158,13 @@ wa_delivery_sink(WaDelivery *delivery)
 WaCode
 wa_delivery_commit(WaDelivery *delivery, WaError *err)
 {
-	int			result;
+	int			result = 0;
 
+	if (delivery->durable)
+		WA_BEAT(delivery->beat, result, fsync(delivery->fd));
+	if (result != 0)
+		return wa_fail_errno(err, errno, "could not fsync \"%s\"",
+							 delivery->temporary);
 	if (!still_named(delivery))
 		return wa_fail(err, WA_CHANGED, "\"%s\" was removed meanwhile",
 					   delivery->temporary);

@@ -3,8 +3,8 @@
  *	  A restored file on its way to the name PostgreSQL asked for.
  *
  * It grows under one fixed temporary name beside its destination and is
- * renamed when all of it is proven.  No fsync: PostgreSQL does that itself,
- * and asks again after a crash.
+ * renamed when all of it is proven.  No fsync for PostgreSQL: it does that
+ * itself, and asks again after a crash.
  */
 #ifndef WA_DELIVERY_H
 #define WA_DELIVERY_H
@@ -22,6 +22,12 @@ typedef struct WaDestination
 {
 	const char *path;
 	mode_t		mode;
+
+	/*
+	 * Sync it before the rename: whoever needs the file later finds its fsync
+	 * done and does not wait for the disk.
+	 */
+	bool		durable;
 
 	/*
 	 * Asked just before the rename; false: whoever asked for the file is

@@ -1,0 +1,30 @@
+/*
+ * postmaster.h
+ *	  Which running server a working directory belongs to.
+ */
+#ifndef WA_POSTMASTER_H
+#define WA_POSTMASTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * Two servers, or two starts of one, never have all of it the same.
+ */
+typedef struct WaPostmaster
+{
+	pid_t		pid;
+	uint64_t	started;		/* seconds, as postmaster.pid says */
+	uint64_t	ticks;			/* the same as the kernel counts; 0: unknown */
+	uint64_t	device;			/* of postmaster.pid, which each start makes */
+	uint64_t	inode;			/* anew */
+} WaPostmaster;
+
+/*
+ * Read postmaster.pid of the current directory.  False unless it names a
+ * process that is alive and not about to stop.
+ */
+extern bool wa_postmaster_read(WaPostmaster *postmaster);
+
+#endif							/* WA_POSTMASTER_H */
