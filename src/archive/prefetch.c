@@ -5,6 +5,8 @@
 #include "archive/prefetch.h"
 
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +46,24 @@ close_zstd(void *zstd)
 	wa_zstd_close(zstd);
 }
 
+/*
+ * A fault of ours, blocked, would kill the process by its signal; it may have
+ * a handler that ends it in a better way.
+ */
+static void
+unblock_faults(void)
+{
+	static const int faults[] = {
+		SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS
+	};
+	sigset_t	set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		sigaddset(&set, faults[i]);
+	(void) pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 /* In a thread. */
 static void
 prefetch_run(WaTask *task, WaWorker *worker)
@@ -53,6 +73,7 @@ prefetch_run(WaTask *task, WaWorker *worker)
 	char		path[WA_DELIVERY_PATH_BYTES];
 	WaError		err;
 
+	unblock_faults();
 	config.store.beat = &worker->beat;
 	atomic_store(&self->beat, &worker->beat);
 	if (worker->workspace == NULL)

@@ -135,7 +135,7 @@ wa_spool_asked(const WaSpool *spool, WaWalName *name, bool *useless)
 	bool		asked = false;
 	ssize_t		length;
 
-	/* lines are written whole; only one that we cut is lost, and not the last */
+	/* lines are written whole; should we cut one, the next question mends it */
 	while ((length = read(spool->ask_fd, text, ASK_BYTES)) > 0)
 	{
 		char	   *save = NULL;
