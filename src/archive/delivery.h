@@ -18,16 +18,24 @@
 
 typedef struct WaDelivery WaDelivery;
 
+/* A file without a name. */
+typedef struct WaUnnamed
+{
+	int			dir_fd;			/* where to make it */
+	int			fd;				/* set by a commit, else as it was */
+} WaUnnamed;
+
 typedef struct WaDestination
 {
 	const char *path;
 	mode_t		mode;
 
 	/*
-	 * Sync it before the rename: whoever needs the file later finds its fsync
-	 * done and does not wait for the disk.
+	 * Not NULL: the file gets no name.  It is synced, so that whoever names it
+	 * later finds its fsync done, and its descriptor is the caller's.  path is
+	 * for messages then.
 	 */
-	bool		durable;
+	WaUnnamed  *unnamed;
 
 	/*
 	 * Asked just before the rename; false: whoever asked for the file is

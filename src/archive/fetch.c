@@ -337,7 +337,7 @@ wa_fetch(const WaFetchConfig *config, WaZstd *zstd, const char *file,
 	WaDestination destination = {
 		.path = path,
 		.mode = config->mode,
-		.durable = config->durable,
+		.unnamed = config->unnamed,
 		.still_wanted = config->still_wanted
 	};
 	WaTrail		trail = {0};

@@ -28,7 +28,7 @@ typedef struct WaFetchConfig
 	bool		standby;
 
 	mode_t		mode;			/* of the delivered file */
-	bool		durable;		/* as in WaDestination */
+	WaUnnamed  *unnamed;		/* as in WaDestination */
 	bool		(*still_wanted) (void); /* as in WaDestination */
 	WaStoreOptions store;
 } WaFetchConfig;

@@ -7,10 +7,8 @@
  */
 #include "archive/postmaster.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,9 +21,9 @@
 
 /* Up to TEXT_BYTES - 1 bytes of a file; false when there is none. */
 static bool
-read_text(const char *path, char *text, struct stat *st)
+read_text(int dir_fd, const char *path, char *text, struct stat *st)
 {
-	int			fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int			fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	ssize_t		length;
 
 	if (fd < 0)
@@ -51,27 +49,37 @@ line_of(const char *text, int number)
 	return text;
 }
 
-/* Field 22 of /proc/PID/stat; the second may hold blanks and parentheses. */
-static uint64_t
-start_ticks(pid_t pid)
+/*
+ * Field 22 of /proc/PID/stat; the second may hold blanks and parentheses.
+ * False when there is no such process any more.
+ */
+static bool
+start_ticks(pid_t pid, uint64_t *ticks)
 {
 	char		path[64];
 	char		text[TEXT_BYTES];
 	struct stat st;
-	uint64_t	ticks;
 	const char *at;
+	char		state;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int) pid);
-	if (!read_text(path, text, &st) || (at = strrchr(text, ')')) == NULL)
-		return 0;
-	if (sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u"
-			   " %*d %*d %*d %*d %*d %*d %" SCNu64, &ticks) != 1)
-		return 0;
-	return ticks;
+	return read_text(AT_FDCWD, path, text, &st) &&
+		(at = strrchr(text, ')')) != NULL &&
+		sscanf(at + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u"
+			   " %*d %*d %*d %*d %*d %*d %" SCNu64, &state, ticks) == 2 &&
+		state != 'Z' && state != 'X';
 }
 
 bool
-wa_postmaster_read(WaPostmaster *postmaster)
+wa_postmaster_lives(const WaPostmaster *postmaster)
+{
+	uint64_t	ticks;
+
+	return start_ticks(postmaster->pid, &ticks) && ticks == postmaster->ticks;
+}
+
+bool
+wa_postmaster_read(int dir_fd, WaPostmaster *postmaster)
 {
 	char		text[TEXT_BYTES];
 	struct stat st;
@@ -82,7 +90,7 @@ wa_postmaster_read(WaPostmaster *postmaster)
 	memset(postmaster, 0, sizeof(*postmaster));
 
 	/* a server in single-user mode has a negative number */
-	if (!read_text(PID_FILE, text, &st) ||
+	if (!read_text(dir_fd, PID_FILE, text, &st) ||
 		sscanf(text, "%d", &pid) != 1 || pid <= 0 ||
 		(started = line_of(text, LINE_STARTED)) == NULL ||
 		sscanf(started, "%" SCNu64, &postmaster->started) != 1)
@@ -90,10 +98,9 @@ wa_postmaster_read(WaPostmaster *postmaster)
 	status = line_of(text, LINE_STATUS);
 	if (status != NULL && strncmp(status, "stopping", 8) == 0)
 		return false;
-	if (kill(pid, 0) != 0 && errno != EPERM)
+	if (!start_ticks(pid, &postmaster->ticks))
 		return false;
 	postmaster->pid = pid;
-	postmaster->ticks = start_ticks(pid);
 	postmaster->device = st.st_dev;
 	postmaster->inode = st.st_ino;
 	return true;

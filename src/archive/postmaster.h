@@ -16,15 +16,18 @@ typedef struct WaPostmaster
 {
 	pid_t		pid;
 	uint64_t	started;		/* seconds, as postmaster.pid says */
-	uint64_t	ticks;			/* the same as the kernel counts; 0: unknown */
+	uint64_t	ticks;			/* the same as the kernel counts */
 	uint64_t	device;			/* of postmaster.pid, which each start makes */
 	uint64_t	inode;			/* anew */
 } WaPostmaster;
 
 /*
- * Read postmaster.pid of the current directory.  False unless it names a
- * process that is alive and not about to stop.
+ * Read postmaster.pid of a directory, AT_FDCWD for the current one.  False
+ * unless it names a process that lives and is not about to stop.
  */
-extern bool wa_postmaster_read(WaPostmaster *postmaster);
+extern bool wa_postmaster_read(int dir_fd, WaPostmaster *postmaster);
+
+/* Does it live?  A zombie does not. */
+extern bool wa_postmaster_lives(const WaPostmaster *postmaster);
 
 #endif							/* WA_POSTMASTER_H */

@@ -1,43 +1,50 @@
 /*
  * prefetch.c
- *	  Fills a spool with the segments that come after the one asked for last.
+ *	  Fetches the segments that come after the one asked for last.
  */
 #include "archive/prefetch.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "archive/pool.h"
 
 #define THREADS_MAX			2
-#define STUCK_MS			5000
+#define FILES_MAX			(WA_WINDOW_MAX + THREADS_MAX)
 #define FULL_PAUSE_MS		30000
-#define CLOSE_WAITS			25
-#define CLOSE_WAIT_MS		20
 
 typedef struct PrefetchTask
 {
 	WaTask		task;
-	const WaPrefetchConfig *config;
+	WaFetchConfig config;
+	WaUnnamed	file;
 	WaWalName	name;
 	uint64_t	segno;
-	_Atomic(WaBeat *) beat;		/* of the thread that runs it, once it does */
+	bool		awaited;		/* somebody waits for it */
 	WaCode		code;
 } PrefetchTask;
+
+typedef struct File
+{
+	int			fd;				/* -1: free */
+	uint32_t	tli;
+	uint64_t	segno;
+	bool		awaited;		/* until the next question */
+} File;
 
 struct WaPrefetch
 {
 	WaPrefetchConfig config;
+	uint32_t	segment_bytes;
 	WaPool	   *pool;
 	WaWindow	window;
 	PrefetchTask *tasks[THREADS_MAX];	/* NULL: free */
+	File		files[FILES_MAX];
 	uint64_t	full_until_ms;	/* the disk was full: leave it alone */
-	bool		stopped;
 };
 
 static void
@@ -69,25 +76,19 @@ static void
 prefetch_run(WaTask *task, WaWorker *worker)
 {
 	PrefetchTask *self = (PrefetchTask *) task;
-	WaFetchConfig config = self->config->fetch;
-	char		path[WA_DELIVERY_PATH_BYTES];
 	WaError		err;
 
 	unblock_faults();
-	config.store.beat = &worker->beat;
-	atomic_store(&self->beat, &worker->beat);
+	self->config.store.beat = &worker->beat;
+	self->config.unnamed = &self->file;
 	if (worker->workspace == NULL)
 	{
 		worker->workspace = wa_zstd_open();
 		worker->workspace_close = close_zstd;
 	}
-	if (worker->workspace == NULL ||
-		snprintf(path, sizeof(path), "%s/%s", self->config->spool->directory,
-				 self->name.text) >= (int) sizeof(path))
-		self->code = WA_NO_MEMORY;
-	else
-		self->code = wa_fetch(&config, worker->workspace, self->name.text,
-							  path, &err);
+	self->code = worker->workspace == NULL ? WA_NO_MEMORY :
+		wa_fetch(&self->config, worker->workspace, self->name.text,
+				 self->name.text, &err);
 }
 
 static void
@@ -106,6 +107,9 @@ wa_prefetch_open(const WaPrefetchConfig *config)
 	self->config = *config;
 	if (self->config.threads > THREADS_MAX)
 		self->config.threads = THREADS_MAX;
+	self->segment_bytes = config->fetch.control->segment_bytes;
+	for (int i = 0; i < FILES_MAX; i++)
+		self->files[i].fd = -1;
 	wa_window_begin(&self->window, config->window, config->last);
 	self->pool = wa_pool_open(self->config.threads);
 	if (self->pool == NULL)
@@ -117,86 +121,125 @@ wa_prefetch_open(const WaPrefetchConfig *config)
 }
 
 static bool
-keep(void *arg, const WaWalName *name)
+segno_of(const WaPrefetch *self, const WaWalName *name, uint64_t *segno)
 {
-	const WaPrefetch *self = arg;
-	uint64_t	segno;
 	WaError		ignored;
 
-	return wa_walname_segno(name, self->config.fetch.control->segment_bytes,
-							&segno, &ignored) == WA_OK &&
-		wa_window_holds(&self->window, name->tli, segno);
+	return wa_walname_segno(name, self->segment_bytes, segno,
+							&ignored) == WA_OK;
 }
 
+/* Let go of the files that the window does not hold. */
 static void
-drop_all(WaPrefetch *self)
+prune(WaPrefetch *self, bool also_awaited)
 {
-	wa_window_drop(&self->window);
-	wa_spool_prune(self->config.spool, keep, self);
+	for (int i = 0; i < FILES_MAX; i++)
+	{
+		File	   *file = &self->files[i];
+
+		if (file->fd < 0 || (file->awaited && !also_awaited) ||
+			wa_window_holds(&self->window, file->tli, file->segno))
+			continue;
+		close(file->fd);
+		file->fd = -1;
+	}
+}
+
+WaPrefetchTake
+wa_prefetch_take(WaPrefetch *prefetch, const WaWalName *name, int *fd)
+{
+	uint64_t	segno;
+
+	if (!segno_of(prefetch, name, &segno))
+		return WA_PREFETCH_MISSING;
+	for (int i = 0; i < FILES_MAX; i++)
+	{
+		File	   *file = &prefetch->files[i];
+
+		if (file->fd < 0 || file->tli != name->tli || file->segno != segno)
+			continue;
+		*fd = file->fd;
+		file->fd = -1;
+		return WA_PREFETCH_TAKEN;
+	}
+	for (int i = 0; i < THREADS_MAX; i++)
+	{
+		PrefetchTask *task = prefetch->tasks[i];
+
+		if (task == NULL || task->name.tli != name->tli ||
+			task->segno != segno)
+			continue;
+		task->awaited = true;
+		return WA_PREFETCH_WORKING;
+	}
+	return WA_PREFETCH_MISSING;
 }
 
 void
 wa_prefetch_move(WaPrefetch *prefetch, const WaWalName *name)
 {
 	uint64_t	segno;
-	WaError		ignored;
 
-	if (wa_walname_segno(name, prefetch->config.fetch.control->segment_bytes,
-						 &segno, &ignored) != WA_OK)
+	if (!segno_of(prefetch, name, &segno))
 		return;
 	wa_window_move(&prefetch->window, name->tli, segno);
-	wa_spool_prune(prefetch->config.spool, keep, prefetch);
+	prune(prefetch, true);
 }
 
-void
-wa_prefetch_stop(WaPrefetch *prefetch)
-{
-	prefetch->stopped = true;
-	drop_all(prefetch);
-}
-
+/* A task is done: keep its file, if anybody may want it. */
 static void
-collect(WaPrefetch *self, uint64_t now_ms)
+take_in(WaPrefetch *self, PrefetchTask *task, uint64_t now_ms)
 {
-	bool		pruned = false;
-
-	for (int i = 0; i < THREADS_MAX; i++)
+	wa_window_done(&self->window, task->name.tli, task->segno,
+				   task->code == WA_OK);
+	if (task->code == WA_NO_SPACE)
 	{
-		PrefetchTask *task = self->tasks[i];
-
-		if (task == NULL ||
-			wa_pool_watch(self->pool, &task->task, now_ms,
-						  STUCK_MS) != WA_TASK_DONE)
-			continue;
-		self->tasks[i] = NULL;
-		wa_window_done(&self->window, task->name.tli, task->segno,
-					   task->code == WA_OK);
-		if (task->code == WA_NO_SPACE)
-		{
-			self->full_until_ms = now_ms + FULL_PAUSE_MS;
-			drop_all(self);
-		}
-		free(task);
-		pruned = true;
+		/* the server needs it more */
+		self->full_until_ms = now_ms + FULL_PAUSE_MS;
+		wa_window_drop(&self->window);
 	}
-	if (pruned)
-		wa_spool_prune(self->config.spool, keep, self);
+	prune(self, false);
+	for (int i = 0; task->file.fd >= 0 && i < FILES_MAX; i++)
+	{
+		if (self->files[i].fd >= 0 ||
+			!(task->awaited || wa_window_holds(&self->window, task->name.tli,
+											   task->segno)))
+			continue;
+		self->files[i] = (File) {
+			task->file.fd, task->name.tli, task->segno, task->awaited
+		};
+		task->file.fd = -1;
+	}
+	if (task->file.fd >= 0)
+		close(task->file.fd);
+	free(task);
+}
+
+/* Has the file system room for the window so many times? */
+static bool
+room_for(const WaPrefetch *self, int times)
+{
+	struct statvfs space;
+
+	return fstatvfs(self->config.dir_fd, &space) == 0 &&
+		(uint64_t) space.f_bavail * space.f_frsize >=
+		(uint64_t) times * (uint64_t) self->config.window *
+		self->segment_bytes;
 }
 
 /* How many threads may work now?  Replay needs the processors more. */
 static int
 threads_now(WaPrefetch *self, uint64_t now_ms)
 {
-	uint64_t	bytes = (uint64_t) self->config.window *
-		self->config.fetch.control->segment_bytes;
-
-	if (self->stopped || now_ms < self->full_until_ms)
+	if (now_ms < self->full_until_ms)
 		return 0;
-	if (!wa_spool_room(self->config.spool, 2 * bytes))
+	if (!room_for(self, 2))
 	{
-		/* the server needs it more */
-		if (!wa_spool_room(self->config.spool, bytes))
-			drop_all(self);
+		if (!room_for(self, 1))
+		{
+			wa_window_drop(&self->window);
+			prune(self, false);
+		}
 		return 0;
 	}
 	return 2 * wa_window_ready(&self->window) < self->config.window ?
@@ -213,12 +256,15 @@ begin(WaPrefetch *self, uint64_t segno, PrefetchTask **slot)
 		return false;
 	task->task.run = prefetch_run;
 	task->task.release = prefetch_release;
-	task->config = &self->config;
+	task->config = self->config.fetch;
+	task->file = (WaUnnamed) {
+		.dir_fd = self->config.dir_fd,.fd = -1
+	};
 	task->segno = segno;
 	task->name.kind = WA_KIND_SEGMENT;
 	task->name.tli = self->window.tli;
 	wa_segment_name(task->name.text, self->window.tli, segno,
-					self->config.fetch.control->segment_bytes);
+					self->segment_bytes);
 	if (wa_pool_submit(self->pool, &task->task, &err) != WA_OK)
 	{
 		free(task);
@@ -236,11 +282,22 @@ wa_prefetch_work(WaPrefetch *prefetch, uint64_t now_ms)
 	uint64_t	segno;
 
 	wa_pool_drain_events(prefetch->pool);
-	collect(prefetch, now_ms);
-	threads = threads_now(prefetch, now_ms);
 	for (int i = 0; i < THREADS_MAX; i++)
-		if (prefetch->tasks[i] != NULL)
+	{
+		PrefetchTask *task = prefetch->tasks[i];
+
+		if (task == NULL)
+			continue;
+		if (wa_pool_watch(prefetch->pool, &task->task, now_ms,
+						  UINT64_MAX) == WA_TASK_DONE)
+		{
+			prefetch->tasks[i] = NULL;
+			take_in(prefetch, task, now_ms);
+		}
+		else
 			running++;
+	}
+	threads = threads_now(prefetch, now_ms);
 	for (int i = 0; i < THREADS_MAX && running < threads; i++)
 	{
 		if (prefetch->tasks[i] != NULL)
@@ -257,13 +314,27 @@ wa_prefetch_work(WaPrefetch *prefetch, uint64_t now_ms)
 	}
 }
 
+int
+wa_prefetch_holds(const WaPrefetch *prefetch)
+{
+	int			count = 0;
+
+	for (int i = 0; i < FILES_MAX; i++)
+		if (prefetch->files[i].fd >= 0)
+			count++;
+	for (int i = 0; i < THREADS_MAX; i++)
+		if (prefetch->tasks[i] != NULL)
+			count++;
+	return count;
+}
+
 bool
-wa_prefetch_busy(WaPrefetch *prefetch, uint64_t now_ms)
+wa_prefetch_stuck(WaPrefetch *prefetch, uint64_t now_ms, uint64_t timeout_ms)
 {
 	for (int i = 0; i < THREADS_MAX; i++)
 		if (prefetch->tasks[i] != NULL &&
 			wa_pool_watch(prefetch->pool, &prefetch->tasks[i]->task, now_ms,
-						  STUCK_MS) != WA_TASK_STUCK)
+						  timeout_ms) == WA_TASK_STUCK)
 			return true;
 	return false;
 }
@@ -277,47 +348,17 @@ wa_prefetch_event_fd(WaPrefetch *prefetch)
 void
 wa_prefetch_close(WaPrefetch *prefetch)
 {
-	struct pollfd event = {.events = POLLIN};
-	bool		hangs = false;
-
 	if (prefetch == NULL)
 		return;
-	event.fd = wa_pool_event_fd(prefetch->pool);
-	for (int wait = 0; wait <= CLOSE_WAITS; wait++)
-	{
-		bool		running = false;
-
-		for (int i = 0; i < THREADS_MAX; i++)
-		{
-			PrefetchTask *task = prefetch->tasks[i];
-			WaBeat	   *beat;
-
-			if (task == NULL)
-				continue;
-			if (wa_pool_watch(prefetch->pool, &task->task, 1,
-							  STUCK_MS) == WA_TASK_DONE)
-			{
-				prefetch->tasks[i] = NULL;
-				free(task);
-				continue;
-			}
-			running = true;
-			beat = atomic_load(&task->beat);
-			if (beat != NULL)
-				atomic_store(&beat->cancelled, true);
-		}
-		if (!running)
-			break;
-		(void) poll(&event, 1, CLOSE_WAIT_MS);
-		wa_pool_drain_events(prefetch->pool);
-	}
-	for (int i = 0; i < THREADS_MAX; i++)
-		if (prefetch->tasks[i] != NULL &&
-			wa_pool_abandon(prefetch->pool, &prefetch->tasks[i]->task))
-			hangs = true;
-		else
-			free(prefetch->tasks[i]);
 	wa_pool_close(prefetch->pool);
-	if (!hangs)
-		free(prefetch);			/* else the thread still reads its settings */
+	for (int i = 0; i < THREADS_MAX; i++)
+	{
+		if (prefetch->tasks[i] != NULL && prefetch->tasks[i]->file.fd >= 0)
+			close(prefetch->tasks[i]->file.fd);
+		free(prefetch->tasks[i]);
+	}
+	for (int i = 0; i < FILES_MAX; i++)
+		if (prefetch->files[i].fd >= 0)
+			close(prefetch->files[i].fd);
+	free(prefetch);
 }

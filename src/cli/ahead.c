@@ -3,19 +3,22 @@
  *	  Segments fetched ahead, from the side of `walarch get`.
  *
  * All of this is an attempt: whatever is missing or wrong, the file is
- * fetched from the archive, as if there were no spool.
+ * fetched from the archive, as if nothing had been fetched ahead.
  */
 #include "cli/ahead.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "archive/unnamed.h"
 #include "cli/cli.h"
 #include "cli/detach.h"
 
 #define WINDOW_DEFAULT			8
 #define WINDOW_BYTES_DEFAULT	(UINT32_C(128) << 20)
+#define PATIENCE_MS				1000	/* for one that is being fetched */
 
 static int
 window_of(const WaGetOptions *options, uint32_t segment_bytes)
@@ -27,46 +30,48 @@ window_of(const WaGetOptions *options, uint32_t segment_bytes)
 	return fit < 1 ? 1 : fit < WINDOW_DEFAULT ? (int) fit : WINDOW_DEFAULT;
 }
 
-/* Whatever decides what is in the spool, or how much of it. */
-static void
+/* Whatever decides what is fetched, where to, and how much of it. */
+static bool
 make_key(const WaAhead *ahead, const WaPostmaster *postmaster, char *key)
 {
 	const WaGetOptions *options = ahead->options;
-	const char *words[WA_GET_ALSO_MAX + 3];
+	const char *words[WA_GET_ALSO_MAX + 4];
 	char		window[16];
 	int			count = 0;
 
 	snprintf(window, sizeof(window), "%d", ahead->window);
 	words[count++] = window;
 	words[count++] = options->until_given ? options->until.text : "";
+	words[count++] = options->spool != NULL ? options->spool : "";
 	words[count++] = options->archive;
 	for (int i = 0; i < options->also_count; i++)
 		words[count++] = options->also[i];
-	wa_spool_key(postmaster, ahead->control.system_identifier, words, count,
-				 key);
+	return wa_handover_key(postmaster, ahead->control.system_identifier, words,
+						   count, key);
 }
 
 static bool
-in_recovery(void)
+in_recovery(int dir_fd)
 {
-	return access("standby.signal", F_OK) == 0 ||
-		access("recovery.signal", F_OK) == 0;
+	return faccessat(dir_fd, "standby.signal", F_OK, 0) == 0 ||
+		faccessat(dir_fd, "recovery.signal", F_OK, 0) == 0;
 }
 
 bool
 wa_ahead_find(const WaGetOptions *options, WaAhead *ahead)
 {
-	char		directory[WA_DELIVERY_PATH_BYTES];
-	const char *base = wa_get_split(options->destination, directory,
-									sizeof(directory));
+	const char *base;
 	WaError		ignored;
 
 	memset(ahead, 0, sizeof(*ahead));
+	base = wa_get_split(options->destination, ahead->directory,
+						sizeof(ahead->directory));
 	ahead->options = options;
 	if (options->prefetch == 0 || strcmp(base, "RECOVERYXLOG") != 0 ||
 		wa_walname_parse(options->file, &ahead->name, &ignored) != WA_OK ||
-		ahead->name.kind != WA_KIND_SEGMENT || !in_recovery() ||
-		!wa_postmaster_read(&ahead->postmaster))
+		ahead->name.kind != WA_KIND_SEGMENT ||
+		!in_recovery(AT_FDCWD) ||
+		!wa_postmaster_read(AT_FDCWD, &ahead->postmaster))
 		return false;
 
 	/*
@@ -86,28 +91,30 @@ wa_ahead_find(const WaGetOptions *options, WaAhead *ahead)
 		wa_walname_segno(&options->until, ahead->control.segment_bytes,
 						 &ahead->last, &ignored) != WA_OK)
 		ahead->last = UINT64_MAX;
-	make_key(ahead, &ahead->postmaster, ahead->key);
-	if (!wa_spool_place(options->spool, directory, ahead->place,
-						&ahead->why_not))
-		ahead->place[0] = '\0';
-	ahead->useful = true;
-	return true;
+	ahead->useful = make_key(ahead, &ahead->postmaster, ahead->key);
+	return ahead->useful;
 }
 
 bool
-wa_ahead_goes_on(const WaAhead *ahead)
+wa_ahead_goes_on(const WaAhead *ahead, int datadir_fd)
 {
 	WaPostmaster postmaster;
-	char		key[WA_SPOOL_KEY_BYTES];
+	char		key[WA_HANDOVER_KEY_BYTES];
 
-	if (!in_recovery() || !wa_postmaster_read(&postmaster))
-		return false;
-	make_key(ahead, &postmaster, key);
-	return strcmp(key, ahead->key) == 0;
+	return in_recovery(datadir_fd) &&
+		wa_postmaster_read(datadir_fd, &postmaster) &&
+		make_key(ahead, &postmaster, key) && strcmp(key, ahead->key) == 0;
+}
+
+const char *
+wa_ahead_directory(const WaAhead *ahead)
+{
+	return ahead->options->spool != NULL ?
+		ahead->options->spool : ahead->directory;
 }
 
 static bool
-take(WaAhead *ahead, const WaSpool *spool, const WaFetchConfig *config)
+take(WaAhead *ahead, const WaFetchConfig *config)
 {
 	WaWalExpect expect = {
 		.name = &ahead->name,
@@ -119,47 +126,43 @@ take(WaAhead *ahead, const WaSpool *spool, const WaFetchConfig *config)
 		.mode = config->mode,
 		.still_wanted = config->still_wanted
 	};
-	WaSpoolTake taken = wa_spool_take(spool, &expect, &destination);
+	bool		delivered;
+	int			fd;
 
-	if (taken == WA_SPOOL_MISSING &&
-		wa_spool_wait(spool, &ahead->name, ahead->control.segment_bytes))
-		taken = wa_spool_take(spool, &expect, &destination);
-	if (taken == WA_SPOOL_ELSEWHERE)
-		ahead->useless = true;
-	return taken == WA_SPOOL_TAKEN;
+	ahead->kept = wa_handover_take(ahead->key, &ahead->name, PATIENCE_MS, &fd);
+	if (fd < 0)
+		return false;
+	delivered = wa_unnamed_deliver(fd, &expect, &destination);
+	close(fd);
+	return delivered;
 }
 
 bool
 wa_ahead_deliver(WaAhead *ahead, WaFetchConfig *config)
 {
-	bool		delivered = false;
-	bool		direct;
-	WaSpool		spool;
-
 	config->control = &ahead->control;
-	direct = wa_fetch_direct(config, &ahead->name);
+	ahead->direct = wa_fetch_direct(config, &ahead->name);
 	config->control = NULL;
-
-	/* not before each file, but whenever recovery begins somewhere */
-	if (ahead->why_not != NULL && !direct)
-		fprintf(stderr, "walarch get: \"%s\" cannot be the spool, and nothing "
-				"is fetched ahead: %s\n", ahead->options->spool,
-				ahead->why_not);
-	if (ahead->place[0] == '\0' ||
-		!wa_spool_open(ahead->place, ahead->key, &spool))
-		return false;
-	if (direct)
-		delivered = take(ahead, &spool, config);
-	ahead->kept = wa_spool_ask(&spool, ahead->useless ? WA_SPOOL_USELESS :
-							   ahead->name.text);
-	wa_spool_close(&spool);
-	return delivered;
+	if (ahead->direct)
+		return take(ahead, config);
+	ahead->kept = wa_handover_tell(ahead->key, &ahead->name);
+	return false;
 }
 
 void
 wa_ahead_start(const WaAhead *ahead)
 {
-	if (ahead->useful && ahead->place[0] != '\0' && !ahead->kept &&
-		!ahead->useless && ahead->segno < ahead->last)
+	const WaGetOptions *options = ahead->options;
+	const char *why;
+
+	if (!ahead->useful || ahead->kept || ahead->segno >= ahead->last)
+		return;
+	if (wa_unnamed_serves(wa_ahead_directory(ahead), ahead->directory, &why))
 		wa_detach("prefetch");
+
+	/* who asked for it is told, not with each file, but where recovery begins */
+	else if (!ahead->direct && (options->spool != NULL ||
+								options->prefetch != WA_GET_PREFETCH_DEFAULT))
+		fprintf(stderr, "walarch get: nothing is fetched ahead, because "
+				"\"%s\" cannot hold it: %s\n", wa_ahead_directory(ahead), why);
 }

@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 #include "archive/fetch.h"
+#include "archive/handover.h"
 #include "archive/postmaster.h"
-#include "archive/spool.h"
 #include "cli/get_options.h"
 #include "core/controlfile.h"
 
@@ -19,7 +19,7 @@ typedef struct WaAhead
 {
 	bool		useful;			/* the rest is set */
 	bool		kept;			/* a prefetcher was told what is asked */
-	bool		useless;		/* files cannot be renamed from there */
+	bool		direct;			/* recovery was here before */
 	const WaGetOptions *options;
 	WaWalName	name;
 	uint64_t	segno;
@@ -27,24 +27,25 @@ typedef struct WaAhead
 	WaPostmaster postmaster;
 	int			window;			/* segments */
 	uint64_t	last;			/* of --until; UINT64_MAX: none */
-	char		place[WA_DELIVERY_PATH_BYTES];
-	const char *why_not;		/* what is wrong with --spool, or NULL */
-	char		key[WA_SPOOL_KEY_BYTES];
+	char		directory[WA_DELIVERY_PATH_BYTES];	/* pg_wal */
+	char		key[WA_HANDOVER_KEY_BYTES];
 } WaAhead;
 
 /*
  * Is this a request that prefetching may have to do with: a segment for a
- * server in recovery, asked in its data directory while it runs?  When there
- * is no place for a spool, place is empty.
+ * server in recovery, asked in its data directory while it runs?
  */
 extern bool wa_ahead_find(const WaGetOptions *options, WaAhead *ahead);
 
-/* Are we still in the recovery it was found for? */
-extern bool wa_ahead_goes_on(const WaAhead *ahead);
+/* Is the data directory still in the recovery it was found for? */
+extern bool wa_ahead_goes_on(const WaAhead *ahead, int datadir_fd);
+
+/* Where the files are made: --spool, or pg_wal itself. */
+extern const char *wa_ahead_directory(const WaAhead *ahead);
 
 /*
- * Deliver from the spool what needs no look at the archive, and tell the
- * prefetcher.  config is as for wa_fetch, whose step on the trail is taken;
+ * Deliver what was fetched ahead and needs no look at the archive, and tell
+ * the prefetcher.  config is as for wa_fetch, whose step on the trail is taken;
  * its control is set meanwhile.  False: nothing was delivered.
  */
 extern bool wa_ahead_deliver(WaAhead *ahead, WaFetchConfig *config);

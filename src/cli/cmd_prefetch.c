@@ -6,54 +6,41 @@
  * and must hurt nobody: where the postmaster is process 1 it is its child,
  * and one that ends with anything but 0 or 1 restarts the server.  So every
  * signal that can be caught is, it holds nothing open that others wait for,
- * and it ends by itself, without leaving anything, soon after the recovery.
+ * and it ends by itself with the recovery.  As its files have no names, to
+ * end is all that has to be done, at any moment.
  */
 #include "cli/cli.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "archive/known.h"
+#include "archive/handover.h"
 #include "archive/prefetch.h"
 #include "cli/ahead.h"
 
 #define LOOK_MS			1000	/* how often to look whether it is over */
-#define IDLE_MS			10000
+#define LOOK_ALIVE_MS	100		/* the same without pidfd_open() */
+#define IDLE_MS			10000	/* nobody asks, and there is nothing to give */
+#define LONELY_MS		600000	/* nobody asks */
+#define WAITING_MAX		4
 
-/* A signal has come: readable from then on. */
-static int	end_fd = -1;
-
-/*
- * Sent by somebody, it asks us to end.  Raised by what we did ourselves, it
- * leaves no choice: the next prefetcher removes what is left.
- */
 static void
 end_by_signal(int signal_number, siginfo_t *info, void *context)
 {
-	int			save_errno = errno;
-	uint64_t	one = 1;
-	ssize_t		written;
-
 	(void) signal_number;
 	(void) context;
-	if (info->si_code > 0 || info->si_pid == getpid())
-		_exit(WA_EXIT_FAILED);
-	written = write(end_fd, &one, sizeof(one));
-	(void) written;				/* it is readable already */
-	errno = save_errno;
+	_exit(info->si_code > 0 ? WA_EXIT_FAILED : WA_EXIT_OK);
 }
 
-static bool
+static void
 handle_signals(void)
 {
 	static const int harmless[] = {
@@ -63,13 +50,9 @@ handle_signals(void)
 	struct sigaction action;
 	sigset_t	none;
 
-	end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (end_fd < 0)
-		return false;
 	memset(&action, 0, sizeof(action));
 	action.sa_sigaction = end_by_signal;
-	action.sa_flags = SA_SIGINFO | SA_RESTART;
-	sigfillset(&action.sa_mask);
+	action.sa_flags = SA_SIGINFO;
 	for (int number = 1; number <= SIGRTMAX; number++)
 		(void) sigaction(number, &action, NULL);
 	action.sa_handler = SIG_IGN;
@@ -78,7 +61,6 @@ handle_signals(void)
 		(void) sigaction(harmless[i], &action, NULL);
 	sigemptyset(&none);
 	(void) sigprocmask(SIG_SETMASK, &none, NULL);
-	return true;
 }
 
 /*
@@ -143,81 +125,129 @@ watch_process(pid_t pid)
 #endif
 }
 
-/* Fetch ahead until it is over. */
+/* Requests for a segment that is being fetched. */
+typedef struct Waiting
+{
+	int			count;
+	struct
+	{
+		int			client;
+		WaWalName	name;
+	}			clients[WAITING_MAX];
+} Waiting;
+
+/* Answer, or note it as waiting. */
 static void
-go_on(const WaAhead *ahead, const WaSpool *spool, WaPrefetch *prefetch)
+answer(WaPrefetch *prefetch, int client, const WaWalName *name,
+	   Waiting *waiting)
+{
+	int			fd = -1;
+
+	if (wa_prefetch_take(prefetch, name, &fd) == WA_PREFETCH_WORKING &&
+		waiting->count < WAITING_MAX)
+	{
+		waiting->clients[waiting->count].client = client;
+		waiting->clients[waiting->count++].name = *name;
+	}
+	else
+		wa_handover_answer(client, fd);
+}
+
+/* Serve who has asked and whom there is something for; was anybody there? */
+static bool
+serve(WaPrefetch *prefetch, int listener, Waiting *waiting, uint64_t now)
+{
+	Waiting		before = *waiting;
+	WaWalName	name;
+	int			client;
+	bool		asked = false;
+
+	while (wa_handover_request(listener, &name, &client))
+	{
+		asked = true;
+		if (client >= 0)
+			answer(prefetch, client, &name, &before);
+		wa_prefetch_move(prefetch, &name);
+	}
+	wa_prefetch_work(prefetch, now);
+	waiting->count = 0;
+	for (int i = 0; i < before.count; i++)
+		answer(prefetch, before.clients[i].client, &before.clients[i].name,
+			   waiting);
+	return asked;
+}
+
+/* Fetch ahead until nobody needs it any more. */
+static void
+go_on(const WaAhead *ahead, int datadir_fd, int listener,
+	  WaPrefetch *prefetch)
 {
 	struct pollfd events[] = {
-		{.fd = end_fd, .events = POLLIN},
 		{.fd = watch_process(ahead->postmaster.pid), .events = POLLIN},
-		{.fd = spool->ask_fd, .events = POLLIN},
+		{.fd = listener, .events = POLLIN},
 		{.fd = wa_prefetch_event_fd(prefetch), .events = POLLIN}
 	};
-	uint64_t	active_ms = now_ms();
-	uint64_t	looked_ms = active_ms;
-	WaWalName	name = ahead->name;
+	uint64_t	timeout_ms = (uint64_t) ahead->options->timeout_s * 1000;
+	uint64_t	asked_ms = now_ms();
+	uint64_t	looked_ms = 0;
+	Waiting		waiting = {0};
 
-	wa_prefetch_move(prefetch, &name);
+	wa_prefetch_move(prefetch, &ahead->name);
 	for (;;)
 	{
 		uint64_t	now = now_ms();
-		bool		useless = false;
 
-		if (wa_spool_asked(spool, &name, &useless))
-		{
-			active_ms = now;
-			if (useless)
-				wa_prefetch_stop(prefetch);
-			else
-				wa_prefetch_move(prefetch, &name);
-		}
-		wa_prefetch_work(prefetch, now);
-		if (wa_prefetch_busy(prefetch, now))
-			active_ms = now;
-		if (now - active_ms > IDLE_MS)
-			break;
+		if (serve(prefetch, listener, &waiting, now))
+			asked_ms = now;
+		if (now - asked_ms > LONELY_MS ||
+			(now - asked_ms > IDLE_MS && wa_prefetch_holds(prefetch) == 0))
+			return;
 		if (now - looked_ms >= LOOK_MS)
 		{
-			if (!wa_ahead_goes_on(ahead))
-				break;
+			if (!wa_ahead_goes_on(ahead, datadir_fd) ||
+				wa_prefetch_stuck(prefetch, now, timeout_ms))
+				_exit(WA_EXIT_OK);	/* and wait for no thread */
 			looked_ms = now;
 		}
-		(void) poll(events, sizeof(events) / sizeof(events[0]), LOOK_MS);
-		if (events[0].revents != 0 || events[1].revents != 0)
-			break;
+		(void) poll(events, sizeof(events) / sizeof(events[0]),
+					events[0].fd >= 0 ? LOOK_MS : LOOK_ALIVE_MS);
+		if (events[0].fd >= 0 ? events[0].revents != 0 :
+			!wa_postmaster_lives(&ahead->postmaster))
+			_exit(WA_EXIT_OK);
 	}
-	if (events[1].fd >= 0)
-		close(events[1].fd);
 }
 
-static void
-prefetch_into(const WaAhead *ahead, WaSpool *spool)
+/*
+ * Nothing of --also: what lies there carries no digest, and is proven better
+ * when recovery is there.
+ */
+static int
+prefetch_for(const WaAhead *ahead, int listener)
 {
-	const WaGetOptions *options = ahead->options;
 	WaPrefetchConfig config = {
 		.fetch = {
-			.archive = options->archive,
-			.also = {.directories = options->also,.count = options->also_count},
-			.control = &ahead->control,
-			.known_file = WA_KNOWN_FILE,
-			.durable = true
+			.archive = ahead->options->archive,
+			.control = &ahead->control
 		},
-		.spool = spool,
+		.dir_fd = open(wa_ahead_directory(ahead), O_RDONLY | O_DIRECTORY |
+					   O_CLOEXEC),
 		.window = ahead->window,
 		.threads = processors(),
 		.last = ahead->last
 	};
-	char		directory[WA_DELIVERY_PATH_BYTES];
+	int			datadir_fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	mode_t		dir_mode;
 	WaPrefetch *prefetch;
 
-	(void) wa_get_split(options->destination, directory, sizeof(directory));
-	wa_cli_modes(directory, &config.fetch.mode, &dir_mode);
+	wa_cli_modes(ahead->directory, &config.fetch.mode, &dir_mode);
+	if (config.dir_fd < 0 || datadir_fd < 0 || chdir("/") != 0)
+		return WA_EXIT_FAILED;
 	prefetch = wa_prefetch_open(&config);
 	if (prefetch == NULL)
-		return;
-	go_on(ahead, spool, prefetch);
+		return WA_EXIT_FAILED;
+	go_on(ahead, datadir_fd, listener, prefetch);
 	wa_prefetch_close(prefetch);
+	return WA_EXIT_OK;
 }
 
 int
@@ -225,34 +255,27 @@ wa_cmd_prefetch(int argc, char **argv)
 {
 	WaGetOptions options;
 	WaAhead		ahead;
-	WaSpool		spool;
 	WaError		ignored;
+	int			listener;
 
-	if (!let_go() || !handle_signals())
+	handle_signals();
+	if (!let_go())
 		return WA_EXIT_FAILED;
 	wa_get_defaults(&options);
 	if (wa_get_options(argc, argv, &options, &ignored) != WA_OK ||
-		!wa_ahead_find(&options, &ahead) || ahead.place[0] == '\0')
+		!wa_ahead_find(&options, &ahead))
 		return WA_EXIT_FAILED;
 
 	/* the server adopts what has no parent: see above */
 	if (getppid() == ahead.postmaster.pid &&
 		options.prefetch == WA_GET_PREFETCH_DEFAULT)
 		return WA_EXIT_OK;
-	if (!wa_spool_claim(ahead.place, ahead.key, &spool))
+	listener = wa_handover_listen(ahead.key);
+	if (listener < 0)
 	{
 		/* another was quicker: it should know where recovery is */
-		if (wa_spool_open(ahead.place, ahead.key, &spool))
-		{
-			(void) wa_spool_ask(&spool, ahead.name.text);
-			wa_spool_close(&spool);
-		}
+		(void) wa_handover_tell(ahead.key, &ahead.name);
 		return WA_EXIT_OK;
 	}
-	wa_spool_sweep(ahead.place, ahead.key);
-	prefetch_into(&ahead, &spool);
-	wa_spool_release(&spool, ahead.place, options.spool == NULL);
-
-	/* a thread that hangs must not keep the exit */
-	_exit(WA_EXIT_OK);
+	return prefetch_for(&ahead, listener);
 }

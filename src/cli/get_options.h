@@ -26,7 +26,7 @@ typedef struct WaGetOptions
 	long		retry_s;
 	long		timeout_s;
 	int			prefetch;		/* segments; 0: off */
-	const char *spool;			/* NULL: a place of our choice */
+	const char *spool;			/* NULL: pg_wal itself */
 	const char *file;
 	const char *destination;
 } WaGetOptions;
