@@ -143,7 +143,7 @@ sub paused_standby
 {
 	my ($name, $options, %opts) = @_;
 	my $node = new_standby($name, $primary, 'base',
-		conf => "archive_mode = off\nrecovery_target_name = 'none'\n"
+		conf => "archive_mode = off\n"
 		  . "recovery_min_apply_delay = '1h'\n" . ($opts{conf} // ''));
 
 	traced_restore($node, $archive, $options);

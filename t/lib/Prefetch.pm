@@ -139,7 +139,7 @@ sub junk_of
 
 	return join(' ',
 		(map { "process $_" } prefetchers($dir)),
-		(grep { !/^(?:[0-9A-F]{24}(?:\.partial|\.[0-9A-F]{8}\.backup)?|[0-9A-F]{8}\.history|archive_status|\.\.?)$/ }
+		(grep { !/^(?:[0-9A-F]{24}(?:\.partial|\.[0-9A-F]{8}\.backup)?|[0-9A-F]{8}\.history|archive_status|RECOVERYXLOG|\.\.?)$/ }
 			  -d "$dir/pg_wal" ? slurp_dir("$dir/pg_wal") : ()));
 }
 
