@@ -21,6 +21,7 @@ struct WaDelivery
 	WaSink		sink;
 	WaBeat	   *beat;
 	int			fd;
+	WaUnnamed  *unnamed;		/* NULL: it has a name */
 	bool		committed;
 	char		temporary[WA_DELIVERY_PATH_BYTES];
 	bool		(*still_wanted) (void);
@@ -95,6 +96,7 @@ wa_delivery_open(const WaDestination *destination, WaBeat *beat,
 	self->sink.ops = &delivery_ops;
 	self->beat = beat;
 	self->fd = -1;
+	self->unnamed = destination->unnamed;
 	self->still_wanted = destination->still_wanted;
 	snprintf(self->destination, sizeof(self->destination), "%s",
 			 destination->path);
@@ -105,6 +107,20 @@ wa_delivery_open(const WaDestination *destination, WaBeat *beat,
 		goto fail;
 	}
 
+	if (self->unnamed != NULL)
+	{
+		WA_BEAT(beat, self->fd, openat(self->unnamed->dir_fd, ".",
+									   O_TMPFILE | O_RDWR | O_CLOEXEC,
+									   destination->mode));
+		if (self->fd < 0)
+		{
+			wa_fail_errno(err, errno, "could not create a file for \"%s\"",
+						  destination->path);
+			goto fail;
+		}
+		*delivery = self;
+		return WA_OK;
+	}
 	for (int tries = 0; tries < OPEN_TRIES_MAX; tries++)
 	{
 		WA_BEAT(beat, self->fd, open(self->temporary,
@@ -158,6 +174,16 @@ wa_delivery_commit(WaDelivery *delivery, WaError *err)
 {
 	int			result;
 
+	if (delivery->unnamed != NULL)
+	{
+		WA_BEAT(delivery->beat, result, fsync(delivery->fd));
+		if (result != 0)
+			return wa_fail_errno(err, errno, "could not fsync \"%s\"",
+								 delivery->temporary);
+		delivery->unnamed->fd = delivery->fd;
+		delivery->fd = -1;
+		return WA_OK;
+	}
 	if (!still_named(delivery))
 		return wa_fail(err, WA_CHANGED, "\"%s\" was removed meanwhile",
 					   delivery->temporary);
@@ -179,8 +205,10 @@ wa_delivery_close(WaDelivery *delivery)
 {
 	if (delivery == NULL)
 		return;
-	if (!delivery->committed && still_named(delivery))
+	if (!delivery->committed && delivery->unnamed == NULL &&
+		still_named(delivery))
 		wa_beat_unlink(delivery->beat, AT_FDCWD, delivery->temporary);
-	(void) wa_beat_close(delivery->beat, delivery->fd);
+	if (delivery->fd >= 0)
+		(void) wa_beat_close(delivery->beat, delivery->fd);
 	free(delivery);
 }

@@ -3,8 +3,8 @@
  *	  A restored file on its way to the name PostgreSQL asked for.
  *
  * It grows under one fixed temporary name beside its destination and is
- * renamed when all of it is proven.  No fsync: PostgreSQL does that itself,
- * and asks again after a crash.
+ * renamed when all of it is proven.  No fsync for PostgreSQL: it does that
+ * itself, and asks again after a crash.
  */
 #ifndef WA_DELIVERY_H
 #define WA_DELIVERY_H
@@ -18,10 +18,24 @@
 
 typedef struct WaDelivery WaDelivery;
 
+/* A file without a name. */
+typedef struct WaUnnamed
+{
+	int			dir_fd;			/* where to make it */
+	int			fd;				/* set by a commit, else as it was */
+} WaUnnamed;
+
 typedef struct WaDestination
 {
 	const char *path;
 	mode_t		mode;
+
+	/*
+	 * Not NULL: the file gets no name.  It is synced, so that whoever names it
+	 * later finds its fsync done, and its descriptor is the caller's.  path is
+	 * for messages then.
+	 */
+	WaUnnamed  *unnamed;
 
 	/*
 	 * Asked just before the rename; false: whoever asked for the file is

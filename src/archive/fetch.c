@@ -212,29 +212,36 @@ check_unresolved(Fetch *fetch, WaTrail *trail, WaError *err)
  * before the archive is touched, so that a lookup that hangs is remembered,
  * too.
  */
-static void
-follow_trail(Fetch *fetch, const WaWalName *name, WaTrail *trail)
+static WaApproach
+follow_trail(const WaFetchConfig *config, const WaWalName *name,
+			 WaTrail *trail)
 {
-	const WaFetchConfig *config = fetch->config;
+	WaApproach	approach = WA_APPROACH_UNKNOWN;
 
 	wa_trail_read(config->trail_file, trail);
 	if (config->step != NULL && config->step->taken)
-	{
-		fetch->approach = config->step->approach;
-		return;
-	}
+		return config->step->approach;
 	if (name->kind == WA_KIND_HISTORY)
 		wa_trail_begin_round(trail);
 	else if (name->kind == WA_KIND_SEGMENT && config->control != NULL &&
 			 config->control->known)
-		fetch->approach = wa_trail_step(trail, name,
-										config->control->segment_bytes);
+		approach = wa_trail_step(trail, name, config->control->segment_bytes);
 	wa_trail_write(config->trail_file, trail, config->mode);
 	if (config->step != NULL)
 	{
 		config->step->taken = true;
-		config->step->approach = fetch->approach;
+		config->step->approach = approach;
 	}
+	return approach;
+}
+
+bool
+wa_fetch_direct(const WaFetchConfig *config, const WaWalName *name)
+{
+	WaTrail		trail;
+
+	return follow_trail(config, name, &trail) == WA_APPROACH_DIRECT &&
+		!(config->standby && trail.unresolved_tli != 0);
 }
 
 /*
@@ -327,7 +334,12 @@ wa_fetch(const WaFetchConfig *config, WaZstd *zstd, const char *file,
 		 const char *path, WaError *err)
 {
 	Fetch		fetch = {.config = config, .zstd = zstd, .also = config->also};
-	WaDestination destination = {path, config->mode, config->still_wanted};
+	WaDestination destination = {
+		.path = path,
+		.mode = config->mode,
+		.unnamed = config->unnamed,
+		.still_wanted = config->still_wanted
+	};
 	WaTrail		trail = {0};
 	WaWalName	name;
 	WaCode		code;
@@ -340,7 +352,7 @@ wa_fetch(const WaFetchConfig *config, WaZstd *zstd, const char *file,
 		return wa_fail(err, WA_NOT_FOUND, "timeline 1 has no history");
 
 	if (config->trail_file != NULL)
-		follow_trail(&fetch, &name, &trail);
+		fetch.approach = follow_trail(config, &name, &trail);
 	code = open_archive(&fetch, err);
 	fetch.also.system_identifier = fetch.system_identifier;
 	fetch.also.segment_bytes = fetch.segment_bytes;

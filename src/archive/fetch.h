@@ -28,6 +28,7 @@ typedef struct WaFetchConfig
 	bool		standby;
 
 	mode_t		mode;			/* of the delivered file */
+	WaUnnamed  *unnamed;		/* as in WaDestination */
 	bool		(*still_wanted) (void); /* as in WaDestination */
 	WaStoreOptions store;
 } WaFetchConfig;
@@ -44,5 +45,14 @@ typedef struct WaFetchConfig
 extern WaCode wa_fetch(const WaFetchConfig *config, WaZstd *zstd,
 					   const char *file, const char *destination,
 					   WaError *err);
+
+/*
+ * Take the trail's step for a request, which wa_fetch then does not take
+ * again: config has a trail_file, a step and known control.  True when
+ * neither the parent timeline's rule nor an unresolved history has a say, so
+ * that a copy proven by an earlier wa_fetch is as good as a new one.
+ */
+extern bool wa_fetch_direct(const WaFetchConfig *config,
+							const WaWalName *name);
 
 #endif							/* WA_FETCH_H */

@@ -20,6 +20,7 @@
 /* The subcommands; argv[0] is the name of the subcommand. */
 extern int	wa_cmd_get(int argc, char **argv);
 extern int	wa_cmd_init(int argc, char **argv);
+extern int	wa_cmd_prefetch(int argc, char **argv);
 extern int	wa_cmd_status(int argc, char **argv);
 
 /* Print "walarch SUBCOMMAND: message" and the hint, if any, to stderr. */

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -19,63 +18,19 @@
 #include "archive/fetch.h"
 #include "archive/known.h"
 #include "archive/pool.h"
+#include "cli/ahead.h"
 #include "cli/exitcode.h"
+#include "cli/get_options.h"
 #include "core/sink_zstd.h"
 
-#define ALSO_MAX				16
-#define SECONDS_MAX				86400
 #define RETRY_FIRST_MS			100
 #define RETRY_MAX_MS			1000
-
-/* Defaults in seconds; a standby cannot be promoted while we run. */
-#define TIMEOUT_RECOVERY_S		60
-#define TIMEOUT_STANDBY_S		5
-#define RETRY_RECOVERY_S		30
-#define RETRY_STANDBY_S			5
-
-static const char usage[] =
-"walarch get restores one file from the archive: the restore_command.\n"
-"\n"
-"Usage:\n"
-"  walarch get --archive DIR [OPTION]... %f %p\n"
-"\n"
-"Options:\n"
-"  --archive DIR     archive directory (or WALARCH_ARCHIVE)\n"
-"  --also DIR        look there, too, for FILE, FILE.zst, FILE.gz and FILE.lz4\n"
-"                    as cp or a compressing archive_command left them; may be\n"
-"                    given several times\n"
-"  --until SEGMENT   recovery ends in this segment: failures for later ones do\n"
-"                    not stop it\n"
-"  --retry-for SEC   try again for so long what may pass (30; on a standby 5)\n"
-"  --timeout SEC     wait no longer for a single operation (60; on a standby 5)\n"
-"  --strict          stop also a standby when the answer is not known\n"
-"  --no-strict       stop nobody\n"
-"  --help            this text\n"
-"\n"
-"Exit status: 0 delivered and verified; 1 proven to be absent; 200 not known,\n"
-"which stops recovery. On a standby (standby.signal in the working directory)\n"
-"200 becomes 1, with a message: it asks again.\n";
-
-typedef struct Options
-{
-	const char *archive;
-	const char *also[ALSO_MAX];
-	int			also_count;
-	bool		until_given;
-	WaWalName	until;
-	bool		standby;
-	bool		strict;
-	long		retry_s;
-	long		timeout_s;
-	const char *file;
-	const char *destination;
-} Options;
 
 /* The attempt that runs in a thread, so that it can be given up. */
 typedef struct GetTask
 {
 	WaTask		task;
-	const Options *options;
+	const WaGetOptions *options;
 	WaCode		code;
 	WaError		err;
 } GetTask;
@@ -121,22 +76,6 @@ now_ms(void)
 	return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
 }
 
-/* The last part of a path, and the directory before it. */
-static const char *
-split_path(const char *path, char *directory, size_t directory_bytes)
-{
-	const char *slash = strrchr(path, '/');
-
-	if (slash == NULL)
-	{
-		snprintf(directory, directory_bytes, ".");
-		return path;
-	}
-	snprintf(directory, directory_bytes, "%.*s",
-			 slash == path ? 1 : (int) (slash - path), path);
-	return slash + 1;
-}
-
 /*
  * A command that outlived its server must not put its file under a path
  * where the next server may be waiting for another.
@@ -152,37 +91,51 @@ still_wanted(void)
 /* Attempts follow each other; only one thread at a time touches it. */
 static WaTrailStep step;
 
+/* All but the server's pg_control and the store's options. */
+static void
+fill_config(const WaGetOptions *options, WaFetchConfig *config,
+			char *directory)
+{
+	const char *base = wa_get_split(options->destination, directory,
+									WA_DELIVERY_PATH_BYTES);
+	mode_t		dir_mode;
+
+	memset(config, 0, sizeof(*config));
+	config->archive = options->archive;
+	config->also.directories = options->also;
+	config->also.count = options->also_count;
+	config->known_file = WA_KNOWN_FILE;
+	config->still_wanted = still_wanted;
+	config->standby = options->standby;
+	wa_cli_modes(directory, &config->mode, &dir_mode);
+	if (strcmp(base, "RECOVERYXLOG") == 0 ||
+		strcmp(base, "RECOVERYHISTORY") == 0)
+		config->pg_wal = directory;
+}
+
+static void
+use_trail(WaFetchConfig *config)
+{
+	config->trail_file = WA_TRAIL_FILE;
+	config->step = &step;
+}
+
 /* One attempt, in a thread. */
 static void
 get_run(WaTask *task, WaWorker *worker)
 {
 	GetTask    *self = (GetTask *) task;
-	const Options *options = self->options;
-	WaFetchConfig config = {.archive = options->archive};
+	const WaGetOptions *options = self->options;
+	WaFetchConfig config;
 	WaControlFile control;
 	WaZstd	   *zstd;
 	char		directory[WA_DELIVERY_PATH_BYTES];
-	const char *base;
-	mode_t		dir_mode;
 
-	base = split_path(options->destination, directory, sizeof(directory));
-	config.known_file = WA_KNOWN_FILE;
-	config.still_wanted = still_wanted;
-	config.standby = options->standby;
-	wa_cli_modes(directory, &config.mode, &dir_mode);
+	fill_config(options, &config, directory);
 	config.store.beat = &worker->beat;
-	config.also.directories = options->also;
-	config.also.count = options->also_count;
-	if (strcmp(base, "RECOVERYXLOG") == 0 ||
-		strcmp(base, "RECOVERYHISTORY") == 0)
-		config.pg_wal = directory;
-
 	self->code = wa_cli_control(".", &control, &self->err);
 	if (self->code == WA_OK && config.pg_wal != NULL)
-	{
-		config.trail_file = WA_TRAIL_FILE;
-		config.step = &step;
-	}
+		use_trail(&config);
 	if (self->code == WA_NOT_FOUND && config.pg_wal == NULL)
 	{
 		/* pg_rewind runs elsewhere, and asks for DATADIR/pg_wal/SEGMENT */
@@ -212,7 +165,7 @@ get_release(WaTask *task)
 
 /* Run one attempt and wait for it, but not longer than the timeout. */
 static WaCode
-attempt(WaPool *pool, const Options *options, WaError *err)
+attempt(WaPool *pool, const WaGetOptions *options, WaError *err)
 {
 	GetTask    *get = calloc(1, sizeof(*get));
 	struct pollfd event = {.fd = wa_pool_event_fd(pool), .events = POLLIN};
@@ -265,7 +218,7 @@ sleep_ms(uint64_t duration_ms)
 
 /* Attempts until it is known, or until what may pass has not passed. */
 static WaCode
-get_with_retries(const Options *options, bool patient, WaError *err)
+get_with_retries(const WaGetOptions *options, bool patient, WaError *err)
 {
 	uint64_t	begun_ms = now_ms();
 	uint64_t	delay_ms = RETRY_FIRST_MS;
@@ -295,7 +248,7 @@ get_with_retries(const Options *options, bool patient, WaError *err)
 
 /* One line: what happened, what PostgreSQL will make of it, the way out. */
 static void
-explain(const Options *options, const WaAsker *asker, const WaError *err,
+explain(const WaGetOptions *options, const WaAsker *asker, const WaError *err,
 		int status)
 {
 	bool		history = options->file != NULL &&
@@ -329,114 +282,9 @@ explain(const Options *options, const WaAsker *asker, const WaError *err,
 	fputc('\n', stderr);
 }
 
-static bool
-parse_seconds(const char *text, long *value)
-{
-	char	   *end;
-
-	errno = 0;
-	*value = strtol(text, &end, 10);
-	return errno == 0 && end != text && *end == '\0' && *value >= 0 &&
-		*value <= SECONDS_MAX;
-}
-
-/*
- * The word getopt_long could not make sense of.  It moves on before it
- * reports, unless more letters follow the first in a word of short options.
- */
-static const char *
-offending_word(int argc, char **argv)
-{
-	if (optopt != 0 && optind < argc && argv[optind][0] == '-' &&
-		argv[optind][1] == optopt && argv[optind][2] != '\0')
-		return argv[optind];
-	return argv[optind - 1];
-}
-
-/* WA_OK, WA_INVALID with a message, or WA_CANCELLED for --help. */
-static WaCode
-parse_options(int argc, char **argv, Options *options, WaError *err)
-{
-	static const struct option long_options[] = {
-		{"archive", required_argument, NULL, 'a'},
-		{"also", required_argument, NULL, 'A'},
-		{"until", required_argument, NULL, 'u'},
-		{"retry-for", required_argument, NULL, 'r'},
-		{"timeout", required_argument, NULL, 't'},
-		{"strict", no_argument, NULL, 's'},
-		{"no-strict", no_argument, NULL, 'n'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0}
-	};
-	int			c;
-
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":", long_options, NULL)) != -1)
-	{
-		switch (c)
-		{
-			case 'a':
-				options->archive = optarg;
-				break;
-			case 'A':
-				if (options->also_count == ALSO_MAX)
-					return wa_fail(err, WA_INVALID,
-								   "more than %d directories with --also",
-								   ALSO_MAX);
-				options->also[options->also_count++] = optarg;
-				break;
-			case 'u':
-				if (wa_walname_parse(optarg, &options->until, err) != WA_OK)
-					return err->code;
-				if (options->until.kind != WA_KIND_SEGMENT)
-					return wa_fail(err, WA_INVALID,
-								   "--until needs the name of a WAL segment, "
-								   "not \"%s\"", optarg);
-				options->until_given = true;
-				break;
-			case 'r':
-				if (!parse_seconds(optarg, &options->retry_s))
-					return wa_fail(err, WA_INVALID,
-								   "--retry-for needs seconds from 0 to %d",
-								   SECONDS_MAX);
-				break;
-			case 't':
-				if (!parse_seconds(optarg, &options->timeout_s) ||
-					options->timeout_s == 0)
-					return wa_fail(err, WA_INVALID,
-								   "--timeout needs seconds from 1 to %d",
-								   SECONDS_MAX);
-				break;
-			case 's':
-				options->strict = true;
-				break;
-			case 'n':
-				options->strict = false;
-				break;
-			case 'h':
-				return WA_CANCELLED;
-			default:
-				return wa_fail(err, WA_INVALID, c == ':' ?
-							   "option \"%s\" needs a value" :
-							   "unknown option \"%s\"",
-							   offending_word(argc, argv));
-		}
-	}
-	options->archive = wa_cli_archive(options->archive);
-	if (argc - optind != 2)
-		return wa_fail(err, WA_INVALID,
-					   "two arguments are needed, %%f and %%p; %d were given",
-					   argc - optind);
-	options->file = argv[optind];
-	options->destination = argv[optind + 1];
-	if (options->archive == NULL)
-		return wa_fail(err, WA_INVALID, "no archive was given: use --archive");
-	return WA_OK;
-}
-
 /* A later segment than --until, on whatever timeline. */
 static bool
-beyond_until(const Options *options)
+beyond_until(const WaGetOptions *options)
 {
 	WaWalName	name;
 	WaError		ignored;
@@ -459,7 +307,7 @@ promoting(const char *destination)
 {
 	char		directory[WA_DELIVERY_PATH_BYTES];
 
-	return strcmp(split_path(destination, directory, sizeof(directory)),
+	return strcmp(wa_get_split(destination, directory, sizeof(directory)),
 				  "RECOVERYHISTORY") == 0 &&
 		access("standby.signal", F_OK) != 0 &&
 		access("recovery.signal", F_OK) != 0 &&
@@ -468,36 +316,50 @@ promoting(const char *destination)
 
 /* Does pg_wal hold the file?  Then PostgreSQL uses that when told 1. */
 static bool
-has_own_copy(const Options *options)
+has_own_copy(const WaGetOptions *options)
 {
 	char		directory[WA_DELIVERY_PATH_BYTES];
 	char		path[WA_DELIVERY_PATH_BYTES + WA_WALNAME_BYTES];
 
-	(void) split_path(options->destination, directory, sizeof(directory));
+	(void) wa_get_split(options->destination, directory, sizeof(directory));
 	snprintf(path, sizeof(path), "%s/%.40s", directory, options->file);
 	return access(path, F_OK) == 0;
+}
+
+/* From what was fetched ahead, or else from the archive. */
+static WaCode
+get(const WaGetOptions *options, bool patient, WaError *err)
+{
+	char		directory[WA_DELIVERY_PATH_BYTES];
+	WaFetchConfig config;
+	WaAhead		ahead;
+	WaCode		code;
+
+	fill_config(options, &config, directory);
+	use_trail(&config);
+	if (wa_ahead_find(options, &ahead) && wa_ahead_deliver(&ahead, &config))
+		return WA_OK;
+	code = get_with_retries(options, patient, err);
+	if (code == WA_OK)
+		wa_ahead_start(&ahead);
+	return code;
 }
 
 int
 wa_cmd_get(int argc, char **argv)
 {
-	Options		options = {0};
+	WaGetOptions options;
 	WaAsker		asker = {0};
 	WaError		err;
 	WaCode		code;
 	int			status;
 
 	parent = getppid();
-	options.standby = wa_exit_on_standby();
-	options.strict = !options.standby;
-	options.retry_s = options.standby ? RETRY_STANDBY_S : RETRY_RECOVERY_S;
-	options.timeout_s = options.standby ?
-		TIMEOUT_STANDBY_S : TIMEOUT_RECOVERY_S;
-
-	code = parse_options(argc, argv, &options, &err);
+	wa_get_defaults(&options);
+	code = wa_get_options(argc, argv, &options, &err);
 	if (code == WA_CANCELLED)
 	{
-		fputs(usage, stdout);
+		fputs(wa_get_usage, stdout);
 		return WA_EXIT_GET_DELIVERED;
 	}
 	asker.strict = options.strict;
@@ -510,7 +372,7 @@ wa_cmd_get(int argc, char **argv)
 	if (code == WA_OK)
 	{
 		handle_signals(options.destination);
-		code = get_with_retries(&options, !asker.beyond_until, &err);
+		code = get(&options, !asker.beyond_until, &err);
 	}
 	/* what was asked must not go unnoticed: an old trail would mislead */
 	if (!step.taken && access("global/pg_control", F_OK) == 0)

@@ -8,18 +8,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/detach.h"
 #include "cli/exitcode.h"
 
 typedef struct Subcommand
 {
 	const char *name;
 	int			(*run) (int argc, char **argv);
-	const char *purpose;
+	const char *purpose;		/* NULL: not for people */
 } Subcommand;
 
 static const Subcommand subcommands[] = {
 	{"get", wa_cmd_get, "restore one file: the restore_command"},
 	{"init", wa_cmd_init, "make a directory the archive of a cluster"},
+	{"prefetch", wa_cmd_prefetch, NULL},
 	{"status", wa_cmd_status, "show how archiving goes on a server"},
 };
 
@@ -31,7 +33,9 @@ print_help(void)
 	printf("walarch archives PostgreSQL's WAL and brings it back.\n\n"
 		   "Usage:\n  walarch SUBCOMMAND [OPTION]...\n\nSubcommands:\n");
 	for (size_t i = 0; i < SUBCOMMANDS_COUNT; i++)
-		printf("  %-8s %s\n", subcommands[i].name, subcommands[i].purpose);
+		if (subcommands[i].purpose != NULL)
+			printf("  %-8s %s\n", subcommands[i].name,
+				   subcommands[i].purpose);
 	printf("\n\"walarch SUBCOMMAND --help\" tells more; --version the "
 		   "version.\n");
 }
@@ -58,7 +62,9 @@ int
 main(int argc, char **argv)
 {
 	if (!hold_standard_descriptors())
-		return WA_EXIT_GET_STOP;
+		return argc > 1 && strcmp(argv[1], "prefetch") == 0 ?
+			WA_EXIT_FAILED : WA_EXIT_GET_STOP;
+	wa_detach_remember(argc, argv);
 	if (argc < 2)
 	{
 		print_help();
