@@ -350,7 +350,7 @@ wa_prefetch_close(WaPrefetch *prefetch)
 {
 	if (prefetch == NULL)
 		return;
-	wa_pool_close(prefetch->pool);
+	wa_pool_close(prefetch->pool, 0);
 	for (int i = 0; i < THREADS_MAX; i++)
 	{
 		if (prefetch->tasks[i] != NULL && prefetch->tasks[i]->file.fd >= 0)
