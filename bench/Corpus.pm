@@ -102,7 +102,7 @@ sub make_corpus
 	stop_server($server);
 
 	# what is ready by now belongs to the base
-	unlink glob "$corpus->{template}/pg_wal/archive_status/*";
+	rename $_, s/ready$/done/r for glob "$corpus->{template}/pg_wal/archive_status/*.ready";
 	run('cp', '-a', $corpus->{template}, $corpus->{base});
 
 	$server = start_server($corpus->{template});

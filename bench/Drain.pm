@@ -75,6 +75,7 @@ sub drain_server
 	my $ready = log_time($server, qr/ready to accept connections/);
 	$result->{wall} = last_done($run, @$names) - int(time() / $day) * $day - $ready;
 	$result->{wall} += $day if $result->{wall} < -$day / 2;
+	$result->{stored} = stored_bytes(archive_of($contender));
 	if (my $pid = archiver_pid($server)) { $result->{peak_kb} = status_kb($pid, 'VmHWM'); }
 	stop_server($server);
 	return $result;
@@ -96,7 +97,7 @@ sub drain
 	settle("$run/pg_wal/0*");
 	$result = $contender->{limit} ? drain_limit($contender, "$run/pg_wal", $archive) :
 	  drain_server($contender, $corpus, $run);
-	$result->{stored} = stored_bytes($archive);
+	$result->{stored} //= stored_bytes($archive);
 	run('rm', '-rf', $run);
 	return $result;
 }
@@ -109,7 +110,7 @@ sub idle_archiver_kb
 	my $kb;
 
 	copy_cluster($corpus->{template}, $run, 1);
-	unlink glob "$run/pg_wal/archive_status/*";
+	rename $_, s/ready$/done/r for glob "$run/pg_wal/archive_status/*.ready";
 	append_conf($run, map { fill_in($contender, $_) } @{ $contender->{archive} });
 	my $server = start_server($run);
 	wait_until('the archiver', 60, sub { my $pid = archiver_pid($server); $pid && ($kb = status_kb($pid, 'VmRSS')) });

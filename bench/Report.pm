@@ -17,8 +17,8 @@ sub note
 	my ($part, $contender, $result) = @_;
 	my $name = $contender->{name};
 
-	push @order, $name unless $labels{$name};
-	$labels{$name} = $contender->{label};
+	push @order, $name unless grep { $_ eq $name } @order;
+	$labels{$part}{$name} = $contender->{label};
 	push @{ $results{$part}{$name}{$_} }, 0 + $result->{$_}
 	  for grep { defined $result->{$_} } keys %$result;
 	return;
@@ -67,7 +67,7 @@ sub print_drain
 	for my $name (rows('drain'))
 	{
 		my ($wall, $cpu, $stored) = map { result_of('drain', $name, $_) } qw(wall cpu stored);
-		printf "| %s | %s | %d | %.2f (%s) | %.0f | %.1f | %.0f | %.2f |\n", $labels{$name},
+		printf "| %s | %s | %d | %.2f (%s) | %.0f | %.1f | %.0f | %.2f |\n", $labels{drain}{$name},
 		  $facts->{durable}{$name}, scalar @{ $results{drain}{$name}{wall} }, $wall,
 		  spread('drain', $name, 'wall'), $mb / $wall, $cpu, $stored / 1e6, $mb * 1e6 / $stored;
 	}
@@ -87,7 +87,7 @@ sub print_recovery
 	for my $name (rows('recovery'))
 	{
 		my ($wall, $cpu, $restored) = map { result_of('recovery', $name, $_) } qw(wall cpu restored);
-		printf "| %s | %d | %.2f (%s) | %s | %.1f | %d |\n", $labels{$name},
+		printf "| %s | %d | %.2f (%s) | %s | %.1f | %d |\n", $labels{recovery}{$name},
 		  scalar @{ $results{recovery}{$name}{wall} }, $wall, spread('recovery', $name, 'wall'),
 		  show('%.2f', against_local($name)), $cpu, $restored;
 	}
@@ -110,7 +110,7 @@ sub print_each
 	print "| restore_command | p50 | p95 | max |\n|---|---|---|---|\n";
 	for my $name (rows('get'))
 	{
-		printf "| %s | %.1f | %.1f | %.1f |\n", $labels{$name},
+		printf "| %s | %.1f | %.1f | %.1f |\n", $labels{get}{$name},
 		  map { result_of('get', $name, $_) } qw(p50 p95 max);
 	}
 	return;
@@ -122,7 +122,7 @@ sub print_live
 	print "| archiving | tps | worst backlog, segments | CPU s |\n|---|---|---|---|\n";
 	for my $name (rows('live'))
 	{
-		printf "| %s | %.0f | %d | %.1f |\n", $labels{$name},
+		printf "| %s | %.0f | %d | %.1f |\n", $labels{live}{$name},
 		  map { result_of('live', $name, $_) } qw(tps backlog cpu);
 	}
 	return;
