@@ -318,8 +318,7 @@ count_success(const char *file, const WaPushResult *result)
 }
 
 static void
-count_failure(const char *file, const WaPushResult *result,
-			  const WaError *err)
+count_failure(const char *file, const WaError *err)
 {
 	if (status.archived_count == 0)
 		status.compression_level = walarch_compression_level;
@@ -403,15 +402,16 @@ walarch_archiver_archive(const char *file, const char *path)
 		archived = run_push(file, path, &result, &err);
 		if (archived)
 		{
+			/* whoever sees it in the status finds it in the log */
 			count_success(file, &result);
-			publish();
 			tell(file, &result);
+			publish();
 		}
 		else
 		{
-			count_failure(file, &result, &err);
-			publish();
+			count_failure(file, &err);
 			walarch_report(WARNING, file, &err);
+			publish();
 		}
 	}
 	PG_CATCH();
