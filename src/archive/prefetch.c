@@ -4,6 +4,7 @@
  */
 #include "archive/prefetch.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -348,15 +349,28 @@ wa_prefetch_event_fd(WaPrefetch *prefetch)
 void
 wa_prefetch_close(WaPrefetch *prefetch)
 {
+	struct pollfd event = {.events = POLLIN};
+
 	if (prefetch == NULL)
 		return;
-	wa_pool_close(prefetch->pool, 0);
+	event.fd = wa_pool_event_fd(prefetch->pool);
 	for (int i = 0; i < THREADS_MAX; i++)
 	{
-		if (prefetch->tasks[i] != NULL && prefetch->tasks[i]->file.fd >= 0)
-			close(prefetch->tasks[i]->file.fd);
-		free(prefetch->tasks[i]);
+		PrefetchTask *task = prefetch->tasks[i];
+
+		if (task == NULL)
+			continue;
+		while (wa_pool_watch(prefetch->pool, &task->task, 1,
+							 UINT64_MAX) != WA_TASK_DONE)
+		{
+			(void) poll(&event, 1, 100);
+			wa_pool_drain_events(prefetch->pool);
+		}
+		if (task->file.fd >= 0)
+			close(task->file.fd);
+		free(task);
 	}
+	wa_pool_close(prefetch->pool, 0);
 	for (int i = 0; i < FILES_MAX; i++)
 		if (prefetch->files[i].fd >= 0)
 			close(prefetch->files[i].fd);

@@ -142,8 +142,9 @@ answer(WaPrefetch *prefetch, int client, const WaWalName *name,
 	   Waiting *waiting)
 {
 	int			fd = -1;
+	WaPrefetchTake taken = wa_prefetch_take(prefetch, name, &fd);
 
-	if (wa_prefetch_take(prefetch, name, &fd) == WA_PREFETCH_WORKING &&
+	if (taken == WA_PREFETCH_WORKING &&
 		waiting->count < WAITING_MAX)
 	{
 		waiting->clients[waiting->count].client = client;

@@ -10,6 +10,8 @@
 #	root_do('freeze', $dir); root_do('thaw', $dir);
 #	my $strace = root_do('strace', $pid, $outfile, '--', '-f', '-e', 'inject=...');
 #	root_do('kill', $strace);
+#	root_do('bind', $from, $to);            # the same directory, another mount
+#	my $first = root_do('first', $datadir, $logfile, $postgres);    # a server as process 1
 #
 # Directories and files must lie below the temporary directory of the test run.
 # What a test leaves mounted, frozen or traced is undone at the end of the run.

@@ -64,6 +64,32 @@ do_loop() {
 	chmod 0700 "$dir"
 }
 
+# A directory a second time, as a mount of its own.
+do_bind() {
+	local from to
+
+	from=$(below_top "$1")
+	to=$(below_top "$2")
+	mkdir -p "$to"
+	mount --bind "$from" "$to"
+}
+
+# first DATADIR LOGFILE POSTGRES: a server that is process 1 of a pid namespace,
+# as in a container; the reply is its parent, which ends with it.
+do_first() {
+	local dir log program
+
+	dir=$(below_top "$1")
+	log=$(below_top "$2")
+	program=$(below_top "$3")
+	touch "$log"
+	chown "$user:" "$log"
+	unshare --pid --fork --mount-proc \
+		setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups \
+		"$program" -D "$dir" >>"$log" 2>&1 </dev/null &
+	echo $!
+}
+
 do_ro() { on_mount "$1" mount -o remount,ro; }
 do_rw() { on_mount "$1" mount -o remount,rw; }
 do_umount() { on_mount "$1" umount; }
@@ -148,7 +174,8 @@ serve() {
 
 	shift
 	case $verb in
-		tmpfs | loop) [ $# = 2 ] ;;
+		tmpfs | loop | bind) [ $# = 2 ] ;;
+		first) [ $# = 3 ] ;;
 		ro | rw | umount | freeze | thaw | kill) [ $# = 1 ] ;;
 		strace) [ $# -ge 3 ] ;;
 		*) false ;;
@@ -177,6 +204,10 @@ probe() {
 		! works freeze "$dir" || ! works thaw "$dir" || echo freeze thaw
 		! works umount "$dir" || echo loop
 	fi
+	mkdir "$dir.from"
+	! works bind "$dir.from" "$dir" || ! works umount "$dir" || echo bind
+	rmdir "$dir.from"
+	if unshare --pid --fork --mount-proc true 2>/dev/null; then echo first; fi
 	rm -f "$home"/loop.*
 	rmdir "$dir"
 	if command -v strace >/dev/null && strace -qq -o /dev/null true 2>/dev/null; then
