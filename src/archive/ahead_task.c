@@ -32,6 +32,9 @@ stage(WaAheadEntry *entry, WaBench *bench, WaWorker *worker)
 						&entry->push, &entry->err);
 	if (code == WA_OK)
 		code = wa_push_stage(entry->push, entry->level, &entry->err);
+	if (code == WA_OK && atomic_load(&entry->unwanted))
+		code = wa_fail(&entry->err, WA_CANCELLED, "\"%s\" is not wanted",
+					   entry->file);
 	if (code == WA_OK)
 		wa_push_part(entry->push);
 	else

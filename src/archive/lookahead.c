@@ -65,7 +65,7 @@ discard(WaLookahead *ahead, WaAheadEntry *entry)
 
 	entry->job = WA_AHEAD_DISCARD;
 	if (entry->push != NULL &&
-		wa_pool_submit(ahead->pool, &entry->task, &ignored) == WA_OK)
+		wa_pool_submit_patient(ahead->pool, &entry->task, &ignored) == WA_OK)
 	{
 		entry->state = WA_AHEAD_WORKING;
 		leave(ahead, entry);
@@ -187,6 +187,10 @@ answer(WaLookahead *ahead, WaCode code, const WaPushResult *result,
 	if (ahead->count > 0 && ahead->window[0] == ahead->asked)
 		shift_window(ahead, 1);
 	ahead->asked = NULL;
+
+	/* what is staged must not take the room that this one needs */
+	if (code == WA_NO_SPACE)
+		drop_window(ahead, ahead->count);
 }
 
 /* The answer is that of its own task. */
@@ -241,14 +245,14 @@ start_over(WaLookahead *ahead)
 static void
 begin_run(WaLookahead *ahead)
 {
+	WaAheadEntry *entry = ahead->asked;
 	WaAheadRun *run = wa_ahead_run(ahead->archive);
-	WaError		err;
 
 	if (run == NULL)
 	{
-		wa_fail(&err, WA_NO_MEMORY, "out of memory archiving \"%s\"",
-				ahead->asked->file);
-		answer(ahead, err.code, NULL, &err);
+		entry->code = wa_fail(&entry->err, WA_NO_MEMORY,
+							  "out of memory archiving \"%s\"", entry->file);
+		answer_entry(ahead);
 		return;
 	}
 	while (run->count < ahead->count && run->count < WA_PUSH_RUN_MAX &&
@@ -257,13 +261,11 @@ begin_run(WaLookahead *ahead)
 		run->entries[run->count] = ahead->window[run->count];
 		run->count++;
 	}
-	if (wa_pool_submit_first(ahead->pool, &run->task, &err) != WA_OK)
+	if (wa_pool_submit_first(ahead->pool, &run->task, &entry->err) != WA_OK)
 	{
-		WaAheadEntry *entry = ahead->asked;
-
 		wa_ahead_run_free(run);
-		answer(ahead, err.code, NULL, &err);
-		discard(ahead, entry);
+		entry->code = entry->err.code;
+		answer_entry(ahead);
 		return;
 	}
 	for (int i = 0; i < run->count; i++)
@@ -443,9 +445,41 @@ wa_lookahead_answer(WaLookahead *ahead, WaPushResult *result, WaError *err)
 	return ahead->code;
 }
 
+static bool
+segment_number(WaLookahead *ahead, const char *file, uint32_t *tli,
+			   uint64_t *segno)
+{
+	WaWalName	name;
+	WaError		ignored;
+
+	if (wa_walname_parse(file, &name, &ignored) != WA_OK ||
+		wa_walname_segno(&name, wa_archive_config(ahead->archive)->segment_bytes,
+						 segno, &ignored) != WA_OK)
+		return false;
+	*tli = name.tli;
+	return true;
+}
+
+/* Does the window begin with the segment that follows this one? */
+static bool
+window_follows(WaLookahead *ahead, const char *file)
+{
+	uint32_t	tli;
+	uint32_t	first_tli;
+	uint64_t	segno;
+	uint64_t	first_segno;
+
+	return ahead->count > 0 &&
+		segment_number(ahead, file, &tli, &segno) &&
+		segment_number(ahead, ahead->window[0]->file, &first_tli,
+					   &first_segno) &&
+		tli == first_tli && segno + 1 == first_segno;
+}
+
 /*
  * The window begins with the asked segment, if that is in it and worth
- * waiting for; what PostgreSQL has passed over is dropped.
+ * waiting for; what PostgreSQL has passed over is dropped, what follows an
+ * asked one that is not in it (it failed before) stays.
  */
 static WaAheadEntry *
 find_asked(WaLookahead *ahead, const char *file)
@@ -453,6 +487,8 @@ find_asked(WaLookahead *ahead, const char *file)
 	WaAheadEntry *entry = NULL;
 	int			at = 0;
 
+	if (window_follows(ahead, file))
+		return NULL;
 	while (at < ahead->count && strcmp(ahead->window[at]->file, file) != 0)
 		at++;
 	drop_window(ahead, at);
@@ -493,13 +529,11 @@ extend(WaLookahead *ahead, const WaAheadRequest *request)
 	const WaAheadEntry *last = ahead->window[ahead->count - 1];
 	int			directory = (int) (strlen(request->path) -
 								   strlen(request->file));
-	WaWalName	name;
+	uint32_t	tli;
 	uint64_t	segno;
-	WaError		ignored;
 
 	if (directory < 0 || last->state == WA_AHEAD_FAILED ||
-		wa_walname_parse(last->file, &name, &ignored) != WA_OK ||
-		wa_walname_segno(&name, segment_bytes, &segno, &ignored) != WA_OK)
+		!segment_number(ahead, last->file, &tli, &segno))
 		return;
 	while (ahead->count < ahead->window_max)
 	{
@@ -507,7 +541,7 @@ extend(WaLookahead *ahead, const WaAheadRequest *request)
 		char		path[WA_ARCHIVE_PATH_BYTES];
 		WaAheadEntry *entry;
 
-		wa_segment_name(file, name.tli, ++segno, segment_bytes);
+		wa_segment_name(file, tli, ++segno, segment_bytes);
 		snprintf(path, sizeof(path), "%.*s%s", directory, request->path, file);
 		if (!wa_source_due(path, NULL))
 			return;

@@ -36,7 +36,8 @@ struct WaPool
 	int			threads;
 	int			threads_max;
 	int			busy;			/* threads that run a task */
-	int			stuck;			/* abandoned tasks not yet back */
+	int			stuck;			/* threads that nobody can rely on: with an
+								 * abandoned task, or releasing one */
 	bool		ending;
 	WaTask	   *first;
 	WaTask	   *last;
@@ -125,6 +126,21 @@ unlink_abandoned(WaPool *pool, WaTask *task)
 	*at = task->next;
 }
 
+/*
+ * Have a task released that nobody waits for.  That may touch storage and
+ * hang like everything else, so until it is done the thread counts as held.
+ * Called with the mutex held, the thread counted.
+ */
+static void
+release_counted(WaPool *pool, WaTask *task)
+{
+	pthread_mutex_unlock(&pool->mutex);
+	task->release(task);
+	pthread_mutex_lock(&pool->mutex);
+	pool->busy--;
+	pool->stuck--;
+}
+
 static void *
 worker_main(void *arg)
 {
@@ -138,9 +154,10 @@ worker_main(void *arg)
 	{
 		if (pool->ending || task->state == TASK_UNWANTED)
 		{
-			pthread_mutex_unlock(&pool->mutex);
-			task->release(task);
-			pthread_mutex_lock(&pool->mutex);
+			pool->busy++;
+			pool->stuck++;
+			release_counted(pool, task);
+			signal_event(pool);
 			continue;
 		}
 		atomic_store(&worker->beat.cancelled, false);
@@ -152,17 +169,16 @@ worker_main(void *arg)
 		task->run(task, worker);
 
 		pthread_mutex_lock(&pool->mutex);
-		pool->busy--;
 		if (task->state == TASK_ABANDONED)
 		{
-			pool->stuck--;
 			unlink_abandoned(pool, task);
-			pthread_mutex_unlock(&pool->mutex);
-			task->release(task);
-			pthread_mutex_lock(&pool->mutex);
+			release_counted(pool, task);
 		}
 		else
+		{
+			pool->busy--;
 			task->state = TASK_FINISHED;
+		}
 		signal_event(pool);
 	}
 	pthread_mutex_unlock(&pool->mutex);
@@ -213,7 +229,7 @@ start_thread(WaPool *pool)
 }
 
 static WaCode
-submit(WaPool *pool, WaTask *task, bool first, WaError *err)
+submit(WaPool *pool, WaTask *task, bool first, bool can_wait, WaError *err)
 {
 	int			waiting = 0;
 	WaCode		code = WA_OK;
@@ -233,7 +249,7 @@ submit(WaPool *pool, WaTask *task, bool first, WaError *err)
 	if (pool->threads == 0)
 		code = wa_fail(err, WA_NO_MEMORY,
 					   "could not start a thread to work on the archive");
-	else if (pool->stuck >= pool->threads)
+	else if (!can_wait && pool->stuck >= pool->threads)
 		code = wa_fail(err, WA_STUCK,
 					   "every worker is held by an operation on the archive "
 					   "that has not come back");
@@ -260,13 +276,19 @@ submit(WaPool *pool, WaTask *task, bool first, WaError *err)
 WaCode
 wa_pool_submit(WaPool *pool, WaTask *task, WaError *err)
 {
-	return submit(pool, task, false, err);
+	return submit(pool, task, false, false, err);
 }
 
 WaCode
 wa_pool_submit_first(WaPool *pool, WaTask *task, WaError *err)
 {
-	return submit(pool, task, true, err);
+	return submit(pool, task, true, false, err);
+}
+
+WaCode
+wa_pool_submit_patient(WaPool *pool, WaTask *task, WaError *err)
+{
+	return submit(pool, task, false, true, err);
 }
 
 WaTaskState

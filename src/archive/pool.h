@@ -71,6 +71,10 @@ extern WaCode wa_pool_submit(WaPool *pool, WaTask *task, WaError *err);
 /* The same, but before all that wait for a worker. */
 extern WaCode wa_pool_submit_first(WaPool *pool, WaTask *task, WaError *err);
 
+/* What can wait until abandoned tasks have come back. */
+extern WaCode wa_pool_submit_patient(WaPool *pool, WaTask *task,
+									 WaError *err);
+
 /*
  * How is it?  now_ms is any clock that only goes forward; a task is stuck
  * when it has been inside the same operation for timeout_ms.
@@ -84,7 +88,7 @@ extern WaTaskState wa_pool_watch(WaPool *pool, WaTask *task, uint64_t now_ms,
  */
 extern bool wa_pool_abandon(WaPool *pool, WaTask *task);
 
-/* Abandoned tasks that have not come back. */
+/* Abandoned tasks that have not come back and been released. */
 extern int	wa_pool_stuck(WaPool *pool);
 
 /* Threads that live; fewer than asked for when some could not be had. */
@@ -97,8 +101,8 @@ extern void wa_pool_drain_events(WaPool *pool);
 /*
  * End.  Threads end after their task; tasks not begun are released by the
  * last of them instead of being run.  Waits for that, but for abandoned tasks
- * no longer than patience_ms: what is stuck cleans up behind itself if it ever
- * comes back.  Safe on NULL.
+ * and for releases no longer than patience_ms: what is stuck cleans up behind
+ * itself if it ever comes back.  Safe on NULL.
  */
 extern void wa_pool_close(WaPool *pool, int patience_ms);
 

@@ -409,10 +409,18 @@ wa_push_discard(WaPush *push, WaBeat *beat)
 	const WaArchiveConfig *config = wa_archive_config(push->archive);
 	WaStoreOptions options = {.beat = beat};
 	WaStore    *store;
-	WaError		ignored;
+	WaError		err;
+	WaCode		code = WA_NOT_FOUND;
 
-	if (push->put != NULL &&
-		wa_store_dir_open(config->path, &options, &store, &ignored) == WA_OK)
+	if (push->put != NULL)
+		code = wa_store_dir_open(config->path, &options, &store, &err);
+	if (code == WA_CANCELLED)
+	{
+		/* whoever gives up still cleans up */
+		options.beat = NULL;
+		code = wa_store_dir_open(config->path, &options, &store, &err);
+	}
+	if (code == WA_OK)
 	{
 		wa_put_attach(push->put, store);
 		push->store = store;

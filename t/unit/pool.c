@@ -468,6 +468,69 @@ test_close(void)
 	job_done(&running);
 }
 
+static int	release_gate[2];
+
+static void
+release_slowly(WaTask *task)
+{
+	char		c;
+
+	must(read(release_gate[0], &c, 1) == 1);
+	release(task);
+}
+
+/* A release may touch storage, and hang there like everything else. */
+static void
+test_release_hangs(void)
+{
+	for (int begun = 0; begun <= 1; begun++)
+	{
+		WaPool	   *pool = wa_pool_open(1);
+		Job			running;
+		Job			given_up;
+		Job			other;
+		WaError		err;
+
+		must(pipe(release_gate) == 0);
+		atomic_store(&released, 0);
+		atomic_store(&workspaces, 0);
+		job_init(&running, true, false);
+		job_init(&given_up, true, true);
+		job_init(&other, false, false);
+		given_up.task.release = release_slowly;
+		if (!begun)
+		{
+			must(wa_pool_submit(pool, &running.task, &err) == WA_OK);
+			must(becomes(&running.begun, 1));
+		}
+		must(wa_pool_submit(pool, &given_up.task, &err) == WA_OK);
+		if (begun)
+			must(becomes(&given_up.begun, 1));
+		must(wa_pool_abandon(pool, &given_up.task));
+		open_gate(begun ? &given_up : &running);
+		if (!begun)
+			must(wait_done(pool, &running));
+		else
+			must(becomes(&given_up.ended, 1));
+		ok(stuck_becomes(pool, 1), "a release that hangs holds its worker");
+		is_code(wa_pool_submit(pool, &other.task, &err), WA_STUCK, &err,
+				"which is said at once");
+		is_code(wa_pool_submit_patient(pool, &other.task, &err), WA_OK, &err,
+				"what can wait is taken");
+		wa_pool_close(pool, 0);
+		ok(true, "and close does not wait for it");
+		is_int(atomic_load(&released), 0, "it hangs still");
+		must(write(release_gate[1], "x", 1) == 1);
+		ok(becomes(&released, 2), "both are released when it comes back");
+		is_int(atomic_load(&other.begun), 0, "the second was never run");
+		ok(becomes(&workspaces, 0), "and the worker ends");
+		job_done(&running);
+		job_done(&given_up);
+		close(release_gate[0]);
+		close(release_gate[1]);
+	}
+}
+
 /* Several archives, each with a pool that is closed under its tasks. */
 static void
 test_churn(void)
@@ -517,6 +580,7 @@ main(void)
 	test_stuck();
 	test_all_stuck();
 	test_close();
+	test_release_hangs();
 	test_churn();
 	return done_testing();
 }
