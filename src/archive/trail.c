@@ -56,7 +56,6 @@ void
 wa_trail_write(const char *file, const WaTrail *trail, mode_t mode)
 {
 	char		text[TEXT_BYTES];
-	char		temporary[TEXT_BYTES];
 	int			length;
 	int			fd;
 	bool		written;
@@ -69,16 +68,18 @@ wa_trail_write(const char *file, const WaTrail *trail, mode_t mode)
 	length += snprintf(text + length, sizeof(text) - (size_t) length,
 					   " %08" PRIx32 "\n",
 					   wa_crc32c(0, text, (size_t) length));
-	snprintf(temporary, sizeof(temporary), "%s.tmp", file);
-	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+
+	/*
+	 * In place: each request waits for this, and to replace a file makes some
+	 * file systems flush it.  What is torn has a wrong checksum, what was
+	 * longer before is behind the end of the line.
+	 */
+	fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode);
 	written = fd >= 0 && write(fd, text, (size_t) length) == length;
 	if (fd >= 0 && close(fd) != 0)
 		written = false;
-	if (!written || rename(temporary, file) != 0)
-	{
-		(void) unlink(temporary);
+	if (!written)
 		(void) unlink(file);
-	}
 }
 
 WaApproach
