@@ -225,6 +225,21 @@ foreach my $case (
 	is(wait_none($dir), 0, 'the server is gone, a zombie even: so is the prefetcher');
 }
 {
+	# One that hears everything and answers nothing, as on a hung disk.
+	my ($dir) = sleeping_server('silent', 'recovery.signal');
+
+	request($dir, $wals[0]);
+	wait_held($dir, 8);
+	my ($pid) = prefetchers($dir);
+	kill 'STOP', $pid;
+	is_delivered(request($dir, $wals[$_]), $wals[$_], "a prefetcher that does not answer, number $_") foreach 1 .. 2;
+	is(join(' ', prefetchers($dir)), $pid, 'no other is started meanwhile');
+	kill 'CONT', $pid;
+	wait_held($dir, 8);
+	is_delivered(request($dir, $wals[3]), $wals[3], 'it answers again');
+	is(join(' ', prefetchers($dir)), $pid, 'and is the same');
+}
+{
 	my @ended;
 
 	foreach my $signal (qw(HUP INT QUIT ILL TRAP ABRT BUS FPE USR1 SEGV USR2 ALRM TERM STKFLT XCPU VTALRM PROF IO PWR SYS 34 50 64))
