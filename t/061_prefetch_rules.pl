@@ -179,7 +179,10 @@ foreach my $case (
 	wait_held($dir, 8);
 	write_binary("$dir/pg_wal/00000002.history",
 		sprintf("1\t%X/%X\tno recovery target specified\n", $log, ($seg << 20) + 8192));
-	is(request($dir, $child)->{status}, 1, 'the child\'s segment is not there');
+
+	# Not told of the child's request, the prefetcher keeps what it has.
+	is(request($dir, $child, '--prefetch', 'off')->{status}, 1, 'the child\'s segment is not there');
+	is(held($dir), 8, 'the parent\'s is held');
 	my $got = request($dir, $wals[5]);
 	is($got->{status}, 200, 'the parent\'s, held ready, is refused');
 	like($got->{message}, qr/may hold another history/, 'as without prefetch');
