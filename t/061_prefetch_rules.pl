@@ -273,5 +273,25 @@ foreach my $case (
 	is(junk_of($dir), '', 'and leaves nothing');
 }
 
+SKIP:
+{
+	skip 'needs strace', 2 unless can_trace();
+	my ($dir, $server) = sleeping_server('synced', 'recovery.signal');
+	my $pid = fork() // die "could not fork: $!";
+
+	if ($pid == 0)
+	{
+		chdir $dir or POSIX::_exit(99);
+		exec('strace', '-f', '-qq', '-o', "$dir.trace", '-e', 'trace=fsync', 'bash', '-c', 'exec -a walarch "$0" "$@"',
+			$ENV{WALARCH_BIN}, 'prefetch', '--archive', $archive, $wals[0], $p) or POSIX::_exit(98);
+	}
+	wait_held($dir, 8);
+	kill 'KILL', $server;
+	is(wait_none($dir), 0, 'ended');
+	waitpid $pid, 0;
+	my $synced = () = slurp_file("$dir.trace") =~ /fsync(?:\(| resumed).*= 0$/mg;
+	is($synced, 8, 'each file is synced before it is offered');
+}
+
 kill 'KILL', @servers;
 done_testing();
