@@ -179,7 +179,10 @@ foreach my $case (
 	wait_held($dir, 8);
 	write_binary("$dir/pg_wal/00000002.history",
 		sprintf("1\t%X/%X\tno recovery target specified\n", $log, ($seg << 20) + 8192));
-	is(request($dir, $child)->{status}, 1, 'the child\'s segment is not there');
+
+	# Not told of the child's request, the prefetcher keeps what it has.
+	is(request($dir, $child, '--prefetch', 'off')->{status}, 1, 'the child\'s segment is not there');
+	is(held($dir), 8, 'the parent\'s is held');
 	my $got = request($dir, $wals[5]);
 	is($got->{status}, 200, 'the parent\'s, held ready, is refused');
 	like($got->{message}, qr/may hold another history/, 'as without prefetch');
@@ -225,6 +228,21 @@ foreach my $case (
 	is(wait_none($dir), 0, 'the server is gone, a zombie even: so is the prefetcher');
 }
 {
+	# One that hears everything and answers nothing, as on a hung disk.
+	my ($dir) = sleeping_server('silent', 'recovery.signal');
+
+	request($dir, $wals[0]);
+	wait_held($dir, 8);
+	my ($pid) = prefetchers($dir);
+	kill 'STOP', $pid;
+	is_delivered(request($dir, $wals[$_]), $wals[$_], "a prefetcher that does not answer, number $_") foreach 1 .. 2;
+	is(join(' ', prefetchers($dir)), $pid, 'no other is started meanwhile');
+	kill 'CONT', $pid;
+	wait_held($dir, 8);
+	is_delivered(request($dir, $wals[3]), $wals[3], 'it answers again');
+	is(join(' ', prefetchers($dir)), $pid, 'and is the same');
+}
+{
 	my @ended;
 
 	foreach my $signal (qw(HUP INT QUIT ILL TRAP ABRT BUS FPE USR1 SEGV USR2 ALRM TERM STKFLT XCPU VTALRM PROF IO PWR SYS 34 50 64))
@@ -253,6 +271,26 @@ foreach my $case (
 	unlink "$dir/recovery.signal";
 	is(wait_none($dir), 0, 'recovery is over: it ends');
 	is(junk_of($dir), '', 'and leaves nothing');
+}
+
+SKIP:
+{
+	skip 'needs strace', 2 unless can_trace();
+	my ($dir, $server) = sleeping_server('synced', 'recovery.signal');
+	my $pid = fork() // die "could not fork: $!";
+
+	if ($pid == 0)
+	{
+		chdir $dir or POSIX::_exit(99);
+		exec('strace', '-f', '-qq', '-o', "$dir.trace", '-e', 'trace=fsync', 'bash', '-c', 'exec -a walarch "$0" "$@"',
+			$ENV{WALARCH_BIN}, 'prefetch', '--archive', $archive, $wals[0], $p) or POSIX::_exit(98);
+	}
+	wait_held($dir, 8);
+	kill 'KILL', $server;
+	is(wait_none($dir), 0, 'ended');
+	waitpid $pid, 0;
+	my $synced = () = slurp_file("$dir.trace") =~ /fsync(?:\(| resumed).*= 0$/mg;
+	is($synced, 8, 'each file is synced before it is offered');
 }
 
 kill 'KILL', @servers;
