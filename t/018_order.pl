@@ -35,7 +35,6 @@ my $status = wait_status($node, "state = 'failing'");
 is($status->{last_failed_wal}, $wal[2], 'the third of six cannot be stored');
 my %held = map { $_ => 1 } grep { -f object_path($archive, $_) } @wal;
 is(join(' ', sort keys %held), "$wal[0] $wal[1]", 'those before it are in the archive, none after it');
-is(join(' ', temporary_files($archive)), '', 'nothing half-written is left');
 is($status->{oldest_waiting_wal}, $wal[2], 'it is the one that waits');
 
 rmdir $blocked or die "could not remove \"$blocked\": $!";
@@ -45,6 +44,7 @@ my %ctime = map { $_ => (Time::HiRes::stat(object_path($archive, $_)))[10] } @wa
 my @order = sort { $ctime{$a} <=> $ctime{$b} || $a cmp $b } @wal;
 is(join(' ', @order), join(' ', @wal), 'afterwards all of them, in order');
 object_is($archive, $_, data_file($node, "pg_wal/$_"), "$_ is whole") for @wal;
+is(join(' ', temporary_files($archive)), '', 'nothing half-written is left');
 
 # --- archive_status holds what PostgreSQL puts there
 

@@ -556,6 +556,22 @@ test_steps(void)
 	ok(object_is(OBJECT, segment, SEG_1MB), "there");
 	no_temporaries();
 	wa_push_close(NULL);
+
+	/* parted, then not wanted; its worker may have been told to give up */
+	for (int given_up = 0; given_up <= 1; given_up++)
+	{
+		WaBeat		beat = {0};
+
+		must(unlink(in(OBJECT)) == 0 || given_up);
+		must(wa_push_open(archive, bench, &beat, SEG_NAME, "source", 0,
+						  &result, &push, &err) == WA_OK);
+		must(wa_push_stage(push, 3, &err) == WA_OK);
+		wa_push_part(push);
+		is_int(count_names(in("archive/tmp")), 1, "parted: a temporary");
+		atomic_store(&beat.cancelled, given_up);
+		wa_push_discard(push, &beat);
+		no_temporaries();
+	}
 }
 
 int
