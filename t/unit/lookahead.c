@@ -953,7 +953,9 @@ remove_temporaries(void)
 	must(dir != NULL);
 	while ((entry = readdir(dir)) != NULL)
 		if (entry->d_name[0] != '.')
-			must(unlink(path_in_scratch("archive/tmp/%s", entry->d_name)) == 0);
+			must(unlink(path_in_scratch("archive/tmp/%s",
+										entry->d_name)) == 0 ||
+				 errno == ENOENT);	/* its worker was faster */
 	closedir(dir);
 }
 
@@ -1544,8 +1546,13 @@ play_switch(int step)
 	bring_back();
 	no_rule();
 	for (int i = 0; i < 20000 && oldest_due() >= 0; i++)
+	{
 		play_ask(step);
-	is_int(oldest_due(), -1, "step %d: all that is due is archived", step);
+		if (unsettled)
+			usleep(1000);		/* what was given up is coming back */
+	}
+	if (!ok(oldest_due() < 0, "step %d: all that is due is archived", step))
+		diag("%d: %s", oldest_due(), err.message);
 	close_ahead();
 	must(threads_end());
 	open_archive();
@@ -1613,6 +1620,10 @@ test_random(int steps, uint64_t seed)
 {
 	fresh(2);
 	random_state = seed;
+	make_seeded(tli, made, 0);
+	segments[made++].due = true;
+	must(ask(wal(tli, 0)) == WA_OK);	/* the directory becomes an archive */
+	segments[0] = (Segment) {.acknowledged = true};
 	for (int step = 0; step < steps; step++)
 	{
 		play_step(step);
@@ -1621,13 +1632,12 @@ test_random(int steps, uint64_t seed)
 	play_switch(steps);
 	is_int(violations, 0, "%d steps, seed %llu: %d segments, %d failures",
 		   steps, (unsigned long long) seed, acknowledged, failures);
-	ok(acknowledged > steps / 4 && failures > steps / 100,
+	ok(acknowledged > steps / 8 && failures > steps / 100,
 	   "much was archived, and much failed");
 	make_seeded(tli, made, 1);
 	must(ask(wal(tli, made)) == WA_OK);
-	nothing_staged("at the end");
-	no_rule();
-	must(threads_end());
+	close_ahead();
+	nothing_left("at the end");
 }
 
 static void *
