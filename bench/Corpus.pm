@@ -93,7 +93,7 @@ sub make_corpus
 	run("initdb -D $corpus->{template} -k -A trust --no-sync -E UTF8 --no-locale >/dev/null");
 	append_conf(
 		$corpus->{template}, "listen_addresses = ''", "unix_socket_directories = '$place'",
-		"log_line_prefix = '%m [%p] '", "log_timezone = 'UTC'", 'shared_buffers = 1GB', 'max_wal_size = 100GB',
+		"log_line_prefix = '%m [%p] '", "log_timezone = 'UTC'", 'shared_buffers = 2GB', 'max_wal_size = 100GB',
 		'min_wal_size = 80MB', 'wal_recycle = off', 'checkpoint_timeout = 1h', 'wal_level = replica',
 		'archive_mode = on', "archive_command = ''", 'autovacuum = off', 'max_connections = 40');
 	my $server = start_server($corpus->{template});

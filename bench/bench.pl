@@ -125,7 +125,7 @@ sub main
 	my $where = $ENV{CORPUS} // "$place/corpus";
 
 	mkdir $where;
-	my $corpus = make_corpus($where, $segments, $ENV{SCALE} // 20);
+	my $corpus = make_corpus($where, $segments, $ENV{SCALE} // 100);
 	%facts = (
 		date => POSIX::strftime('%Y-%m-%d', gmtime), machine => machine(), versions => versions(),
 		durable => { map { $_->{name} => $_->{durable} } @all },
