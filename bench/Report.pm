@@ -89,19 +89,20 @@ sub print_recovery
 		my ($wall, $cpu, $restored) = map { result_of('recovery', $name, $_) } qw(wall cpu restored);
 		printf "| %s | %d | %.2f (%s) | %s | %.1f | %d |\n", $labels{recovery}{$name},
 		  scalar @{ $results{recovery}{$name}{wall} }, $wall, spread('recovery', $name, 'wall'),
-		  show('%.2f', against_local($name)), $cpu, $restored;
+		  show('%.2f', ratio('recovery', 'wall', $name, 'local')), $cpu, $restored;
 	}
 	return;
 }
 
-# Median of the ratios within each round.
-sub against_local
+# Median of the ratios within each round: a slow minute of the machine is in
+# both.
+sub ratio
 {
-	my ($name) = @_;
-	my $mine = $results{recovery}{$name}{wall} // [];
-	my $local = $results{recovery}{local}{wall} // [];
+	my ($part, $figure, $name, $other) = @_;
+	my $mine = $results{$part}{$name}{$figure} // [];
+	my $theirs = $results{$part}{$other}{$figure} // [];
 
-	return median(map { $mine->[$_] / $local->[$_] } grep { defined $local->[$_] } 0 .. $#$mine);
+	return median(map { $mine->[$_] / $theirs->[$_] } grep { defined $theirs->[$_] } 0 .. $#$mine);
 }
 
 sub print_each
@@ -131,27 +132,21 @@ sub print_live
 # What README quotes: how many times faster, larger, dearer.
 sub ratios
 {
-	my $wall = sub { result_of('drain', $_[0], 'wall') };
-	my $of = sub { my ($a, $b) = @_; return defined $a && defined $b ? $a / $b : undef; };
 	my @ratios;
 	my $add = sub { push @ratios, { what => $_[0], ratio => $_[1] } if defined $_[1]; };
 
 	for my $mine (qw(walarch_3x2 walarch_catchup))
 	{
-		for my $other (qw(pgbr_async pgbr zstd3 gzip cp_sync basic_archive))
-		{
-			$add->("drain, throughput: $mine / $other", $of->($wall->($other), $wall->($mine)));
-		}
+		$add->("drain, throughput: $mine / $_", ratio('drain', 'wall', $_, $mine))
+		  for qw(pgbr_async pgbr zstd3 zstd1 gzip cp_sync basic_archive);
+		$add->("stored size: $mine / pgbr_async", ratio('drain', 'stored', $mine, 'pgbr_async'));
+		$add->("CPU: $mine / $_", ratio('drain', 'cpu', $mine, $_)) for qw(pgbr_async zstd3);
 	}
-	for my $mine (qw(walarch_3x2 walarch_catchup))
-	{
-		$add->("stored size: $mine / pgbr_async",
-			$of->(map { result_of('drain', $_, 'stored') } $mine, 'pgbr_async'));
-		$add->("CPU: $mine / pgbr_async", $of->(map { result_of('drain', $_, 'cpu') } $mine, 'pgbr_async'));
-	}
-	$add->("drain, throughput: $_->[0] / $_->[1]", $of->($wall->($_->[1]), $wall->($_->[0])))
+	$add->("drain, throughput: $_->[0] / $_->[1]", ratio('drain', 'wall', $_->[1], $_->[0]))
 	  for [ 'walarch_3x1', 'limit_3x1' ], [ 'walarch_3x2', 'limit_3x2' ], [ 'walarch_catchup', 'limit_1x3' ];
-	$add->("recovery, time: $_ / replay alone", against_local($_)) for grep { $_ ne 'local' } rows('recovery');
+	$add->("recovery, time: $_ / replay alone", ratio('recovery', 'wall', $_, 'local'))
+	  for grep { $_ ne 'local' } rows('recovery');
+	$add->('get, p50: walarch_plain / zstd3', ratio('get', 'p50', 'walarch_plain', 'zstd3'));
 	return @ratios;
 }
 

@@ -102,6 +102,19 @@ sub restorers
 	return @restorers;
 }
 
+# What it costs to start a command at all: one that only makes a link.
+sub floor_of_get
+{
+	my $floor = {
+		name => 'limit_ln', label => 'limit: /bin/ln of a file that is there',
+		restore => '/bin/ln ARCHIVE/file "%p"', pause => 60
+	};
+
+	run('mkdir', '-p', archive_of($floor));
+	run('touch', archive_of($floor) . '/file');
+	return $floor;
+}
+
 sub charts
 {
 	my @drains = map { [ $_->{name}, $_->{label}, result_of('drain', $_->{name}, 'wall') ] } @_;
@@ -145,7 +158,7 @@ sub main
 	{
 		# only where replay leaves it time can a prefetcher be ahead
 		$_->{pause} = $_->{name} =~ /^(?:walarch_3x2|pgbr_async)$/ ? 60 : 0 for @restorers;
-		interleave('get', sub { each_segment($_[0], $corpus) }, @restorers);
+		interleave('get', sub { each_segment($_[0], $corpus) }, @restorers, floor_of_get());
 	}
 	if ($only{live})
 	{

@@ -20,6 +20,7 @@ struct WaLookahead
 	WaPool	   *pool;
 	int			window_max;
 	bool		proven;			/* the last answer was a success */
+	bool		behind;			/* the window was full, and is more than half */
 	int			count;
 	WaAheadEntry *window[WA_AHEAD_MAX];
 	WaAheadEntry *asked;			/* window[0], or a file that is no segment */
@@ -557,15 +558,18 @@ extend(WaLookahead *ahead, const WaAheadRequest *request)
 static void
 submit_window(WaLookahead *ahead, const WaAheadRequest *request)
 {
-	bool		full = ahead->count == ahead->window_max;
-
+	if (ahead->count == ahead->window_max)
+		ahead->behind = true;
+	else if (ahead->count <= ahead->window_max / 2)
+		ahead->behind = false;
 	for (int i = 0; i < ahead->count; i++)
 	{
 		WaAheadEntry *entry = ahead->window[i];
 
 		if (entry->state != WA_AHEAD_NEW)
 			continue;
-		entry->level = full ? request->catchup_level : request->level;
+		entry->level = ahead->behind ? request->catchup_level :
+			request->level;
 		if (entry == ahead->asked)
 		{
 			submit_asked(ahead);
@@ -587,7 +591,7 @@ wa_lookahead_ask(WaLookahead *ahead, const WaAheadRequest *request,
 	WaWalName	name;
 	bool		segment;
 
-	assert(ahead->asked == NULL && ahead->run == NULL);
+	wa_lookahead_give_up(ahead);	/* a question nobody has waited for */
 	ahead->answered = false;
 	if (wa_pool_stuck(ahead->pool) > 0)
 	{

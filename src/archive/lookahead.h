@@ -25,7 +25,7 @@ typedef struct WaAheadRequest
 	const char *file;			/* what PostgreSQL calls it */
 	const char *path;			/* PG_WAL/FILE */
 	int			level;			/* of compression while keeping up */
-	int			catchup_level;	/* while the window is full */
+	int			catchup_level;	/* from a full window on, down to half of it */
 	int64_t		archived_at_us; /* now, since 1970-01-01 UTC */
 } WaAheadRequest;
 

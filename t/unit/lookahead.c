@@ -695,6 +695,22 @@ test_level(void)
 		is_int(result.level, 3, "never full: level of %d", number);
 	}
 	nothing_staged("levels");
+
+	/* once behind, until half of the window is left */
+	fresh(1);
+	make(0, 6);
+	catchup_level = 1;
+	for (int number = 0; number <= 8; number++)
+	{
+		if (number == 5)
+			make(7, 7);
+		if (number == 7)
+			make(8, 8);
+		must(ask(wal(1, number)) == WA_OK);
+		is_int(result.level, number == 0 || number == 8 ? 3 : 1,
+			   "almost caught up: level of %d", number);
+	}
+	nothing_staged("half a window");
 }
 
 static void
