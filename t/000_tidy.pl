@@ -249,7 +249,7 @@ none('only this test runs before the others',
 		map { "@$_" } grep { @$_ > 1 } values %number);
 }
 none('every unit test is a program with a plan',
-	grep { slurp($_) !~ /^main\(void\)/m || slurp($_) !~ /\breturn done_testing\(\);/ }
+	grep { slurp($_) !~ /^main\((?:void|int argc, char \*\*argv)\)/m || slurp($_) !~ /\breturn done_testing\(\);/ }
 	  @units);
 {
 	my %known = map { $_ => 1 } @tests, @units;

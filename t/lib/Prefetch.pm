@@ -83,7 +83,7 @@ sub flaws_of_hits
 		push @flaws, basename($file) . ": $1" if $text =~ /^((?:clone|fork|vfork).*)$/m;
 		push @flaws, basename($file) . ": $1" if $text =~ /^(open.*"\Q$archive\E.*)$/m;
 		push @flaws, basename($file) . ": no trail"
-		  unless $text =~ /^rename\("pg_stat_tmp\/walarch\.trail\.tmp"/m;
+		  unless $text =~ /^open\w*\((?:AT_FDCWD, )?"pg_stat_tmp\/walarch\.trail", O_WRONLY/m;
 	}
 	return join("\n", @flaws);
 }
