@@ -1,10 +1,9 @@
-# The two comparisons people ask for first, as a picture.
+# A comparison as a picture.
 package Plot;
 
 use strict;
 use warnings;
 use Exporter 'import';
-use Report;
 
 our @EXPORT = qw(write_plot);
 
@@ -42,21 +41,13 @@ sub class_of
 	return $name =~ /^walarch/ ? 'ours' : $name =~ /^(?:limit|local)/ ? 'limit' : 'other';
 }
 
-# bars: [title, unit, [name, label, value] ...]
+# bars: [name, label, value] ...
 sub write_plot
 {
-	my ($file, $caption, @charts) = @_;
-	my ($body, $top) = ('', 10);
+	my ($file, $caption, $title, $unit, @bars) = @_;
+	my ($body, $top) = chart(10, $title, $unit,
+		map { { class => class_of($_->[0]), label => $_->[1], value => $_->[2] } } @bars);
 
-	for my $chart (@charts)
-	{
-		my ($title, $unit, @bars) = @$chart;
-		next unless @bars;
-		my ($svg, $next) = chart($top, $title, $unit,
-			map { { class => class_of($_->[0]), label => $_->[1], value => $_->[2] } } @bars);
-		$body .= $svg;
-		$top = $next;
-	}
 	open(my $out, '>', $file) or die "$file: $!\n";
 	print $out <<"SVG";
 <svg xmlns="http://www.w3.org/2000/svg" width="$width" height="@{[$top + 24]}" viewBox="0 0 $width @{[$top + 24]}">

@@ -32,22 +32,31 @@ sub median
 	return @sorted % 2 ? $sorted[ @sorted / 2 ] : ($sorted[ @sorted / 2 - 1 ] + $sorted[ @sorted / 2 ]) / 2;
 }
 
-sub result_of
+# All of one figure, round by round; none if it was not measured.
+sub values_of
 {
 	my ($part, $name, $figure) = @_;
 
-	return median(@{ $results{$part}{$name}{$figure} // [] });
+	return () unless exists $results{$part} && exists $results{$part}{$name};
+	return @{ $results{$part}{$name}{$figure} // [] };
 }
+
+sub result_of { return median(values_of(@_)); }
 
 sub spread
 {
 	my ($part, $name, $figure) = @_;
-	my @sorted = sort { $a <=> $b } @{ $results{$part}{$name}{$figure} // [] };
+	my @sorted = sort { $a <=> $b } values_of($part, $name, $figure);
 
 	return sprintf('%.2f-%.2f', $sorted[0], $sorted[-1]);
 }
 
-sub rows { my ($part) = @_; return grep { $results{$part}{$_} } @order; }
+sub rows
+{
+	my ($part) = @_;
+
+	return exists $results{$part} ? grep { $results{$part}{$_} } @order : ();
+}
 
 sub show
 {
@@ -99,10 +108,10 @@ sub print_recovery
 sub ratio
 {
 	my ($part, $figure, $name, $other) = @_;
-	my $mine = $results{$part}{$name}{$figure} // [];
-	my $theirs = $results{$part}{$other}{$figure} // [];
+	my @mine = values_of($part, $name, $figure);
+	my @theirs = values_of($part, $other, $figure);
 
-	return median(map { $mine->[$_] / $theirs->[$_] } grep { defined $theirs->[$_] } 0 .. $#$mine);
+	return median(map { $mine[$_] / $theirs[$_] } grep { defined $theirs[$_] } 0 .. $#mine);
 }
 
 sub print_each

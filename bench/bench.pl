@@ -115,20 +115,28 @@ sub floor_of_get
 	return $floor;
 }
 
-sub charts
+# A picture of each of the two comparisons people ask for first.
+sub plots
 {
-	my @drains = map { [ $_->{name}, $_->{label}, result_of('drain', $_->{name}, 'wall') ] } @_;
+	my (@contenders) = @_;
+	my $caption = sprintf('%s, %d cores, %s, %s, walarch %s', $facts{date}, $facts{machine}{cores},
+		@{ $facts{versions} }{qw(postgresql pgbackrest walarch)});
 	my $mb = $facts{corpus}{bytes} / 1e6;
-	my @bars = sort { $b->[2] <=> $a->[2] } map { [ $_->[0], $_->[1], $mb / $_->[2] ] } grep { defined $_->[2] } @drains;
-	my @recoveries =
-	  sort { $a->[2] <=> $b->[2] }
-	  grep { defined $_->[2] }
-	  map { [ $_->{name}, $_->{label}, result_of('recovery', $_->{name}, 'wall') ] }
-	  ({ name => 'local', label => 'replay alone' }, restorers(@_));
+	my $bars = sub {
+		my ($part, @who) = @_;
 
-	return (
-		[ 'Archiving a backlog, MB of WAL a second (more is better)', '%.0f', @bars ],
-		[ 'Recovery of the same, seconds (less is better)', '%.1f s', @recoveries ]);
+		return grep { defined $_->[2] }
+		  map { [ $_->{name}, $_->{label}, result_of($part, $_->{name}, 'wall') ] } @who;
+	};
+	my @drains = sort { $b->[2] <=> $a->[2] } map { [ $_->[0], $_->[1], $mb / $_->[2] ] } $bars->('drain', @contenders);
+	my @recoveries =
+	  sort { $a->[2] <=> $b->[2] } $bars->('recovery', { name => 'local', label => 'replay alone' }, restorers(@contenders));
+
+	write_plot("$place/walarch-drain.svg", $caption,
+		'Archiving a backlog, MB of WAL a second (more is better)', '%.0f', @drains) if @drains;
+	write_plot("$place/walarch-recovery.svg", $caption,
+		'Recovery of the same, seconds (less is better)', '%.1f s', @recoveries) if @recoveries;
+	return;
 }
 
 sub main
@@ -168,11 +176,7 @@ sub main
 		interleave('live', sub { live($_[0], $corpus, $live_seconds) }, map { { %$_, rounds => $ENV{LIVE_ROUNDS} // 1 } } $off, @live);
 	}
 	write_json("$place/walarch-bench.json", \%facts);
-	write_plot(
-		"$place/walarch-bench.svg",
-		sprintf('%s, %d cores, %s, %s, walarch %s', $facts{date}, $facts{machine}{cores},
-			@{ $facts{versions} }{qw(postgresql pgbackrest walarch)}),
-		charts(@all));
+	plots(@all);
 	print_report(\%facts);
 	return;
 }

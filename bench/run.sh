@@ -79,7 +79,7 @@ main() {
 	child=$!
 	wait "$child" || status=$?
 	child=
-	for file in "$work"/run/walarch-bench.{json,svg}; do
+	for file in "$work"/run/walarch-{bench.json,drain.svg,recovery.svg}; do
 		[ ! -e "$file" ] || cp "$file" "$RESULTS"
 	done
 	[ "$status" != 0 ] || echo "results are in $RESULTS" >&2
