@@ -98,7 +98,8 @@ ask(const char *key, char what, const WaWalName *name, bool *reached)
 	else
 	{
 		*reached = true;
-		snprintf(request, sizeof(request), "%c%s", what, name->text);
+		snprintf(request, sizeof(request), "%c%.*s", what,
+				 WA_SEGMENT_NAME_LENGTH, name->text);
 		if (is_ours(fd) &&
 			send(fd, request, REQUEST_BYTES, MSG_NOSIGNAL) == REQUEST_BYTES)
 			return fd;

@@ -325,13 +325,13 @@ abandon_asked(WaLookahead *ahead)
 {
 	WaAheadEntry *entry = ahead->asked;
 	WaAheadRun *run = ahead->run;
+	int			gone = run != NULL ? run->count :
+		ahead->count > 0 && ahead->window[0] == entry ? 1 : 0;
 
+	/* from then on a worker may have freed it */
 	if (!wa_pool_abandon(ahead->pool, run != NULL ? &run->task : &entry->task))
 		return false;
-	if (run != NULL)
-		shift_window(ahead, run->count);
-	else if (ahead->count > 0 && ahead->window[0] == entry)
-		shift_window(ahead, 1);
+	shift_window(ahead, gone);
 	ahead->run = NULL;
 	ahead->asked = NULL;
 	return true;
