@@ -14,14 +14,17 @@
 #include "core/error.h"
 #include "core/walname.h"
 
-#define WA_WALHEADER_BYTES		40
+#define WA_WALHEADER_BYTES		40	/* of the first page of a segment */
+#define WA_WALHEADER_SHORT_BYTES	24	/* of every other */
 #define WA_WALHEADER_MAGIC		0	/* uint16 xlp_magic */
 #define WA_WALHEADER_INFO		2	/* uint16 xlp_info */
 #define WA_WALHEADER_TLI		4	/* uint32 xlp_tli */
 #define WA_WALHEADER_PAGEADDR	8	/* uint64 xlp_pageaddr */
+#define WA_WALHEADER_REM_LEN	16	/* uint32 xlp_rem_len */
 #define WA_WALHEADER_SYSID		24	/* uint64 xlp_sysid */
 #define WA_WALHEADER_SEG_SIZE	32	/* uint32 xlp_seg_size */
 #define WA_WALHEADER_BLCKSZ		36	/* uint32 xlp_xlog_blcksz */
+#define WA_XLP_CONTRECORD		0x0001	/* begins in the middle of a record */
 #define WA_XLP_LONG_HEADER		0x0002
 
 typedef struct WaWalHeader

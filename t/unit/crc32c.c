@@ -8,6 +8,34 @@
 
 #include "tap.h"
 
+/* Both ways agree for all lengths and alignments, and so do two parts. */
+static void
+test_lengths(void)
+{
+	static unsigned char data[8192];
+	int			wrong = 0;
+	int			wrong_combined = 0;
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (unsigned char) (i * 2654435761u >> 13);
+	for (size_t length = 0; length < sizeof(data) - 8; length += 1 + length / 50)
+		for (size_t from = 0; from < 8; from++)
+		{
+			uint32_t	crc = wa_crc32c(7, data + from, length);
+			size_t		cut = length / 3;
+
+			if (crc != wa_crc32c_by_table(7, data + from, length))
+				wrong++;
+			if (crc != wa_crc32c_combine(wa_crc32c(7, data + from, cut),
+										 wa_crc32c(0, data + from + cut,
+												   length - cut),
+										 length - cut))
+				wrong_combined++;
+		}
+	is_int(wrong, 0, "with the instruction as by table");
+	is_int(wrong_combined, 0, "two parts combined");
+}
+
 int
 main(void)
 {
@@ -33,5 +61,6 @@ main(void)
 		crc = wa_crc32c(crc, text + cut, 9 - cut);
 		is_int(crc, 0xE3069283, "in two pieces, cut at %zu", cut);
 	}
+	test_lengths();
 	return done_testing();
 }
