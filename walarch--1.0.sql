@@ -24,6 +24,9 @@ CREATE FUNCTION status_record(
 	OUT last_failed_time timestamptz,
 	OUT last_error text,
 	OUT last_error_sqlstate text,
+	OUT last_damaged_wal text,
+	OUT last_damaged_time timestamptz,
+	OUT last_damage text,
 	OUT backlog_files bigint,
 	OUT backlog_bytes bigint,
 	OUT oldest_waiting_wal text,
@@ -65,6 +68,9 @@ SELECT s.state,
 	   s.last_failed_time,
 	   s.last_error,
 	   s.last_error_sqlstate,
+	   s.last_damaged_wal,
+	   s.last_damaged_time,
+	   s.last_damage,
 	   s.backlog_files,
 	   s.backlog_bytes,
 	   s.oldest_waiting_wal,
@@ -99,11 +105,11 @@ COMMENT ON COLUMN status.last_archived_time IS 'When that was';
 COMMENT ON COLUMN status.archived_count IS
 'Files acknowledged to PostgreSQL, whatever had to be done for them';
 COMMENT ON COLUMN status.identical_count IS
-'Of these, files that the archive held already, byte for byte';
+'Of these, files that the archive held already, with all their records';
 COMMENT ON COLUMN status.conflict_count IS
 'Failed attempts because the archive has different content under the name';
 COMMENT ON COLUMN status.replaced_count IS
-'Of the archived files, those that replaced a damaged object; the damaged one is kept in damaged/';
+'Of the archived files, those that replaced a damaged or incomplete object, which is kept in damaged/';
 COMMENT ON COLUMN status.damaged_source_count IS
 'Of the archived files, those that were damaged already in pg_wal';
 COMMENT ON COLUMN status.failed_count IS 'Failed attempts';
@@ -114,6 +120,10 @@ COMMENT ON COLUMN status.last_failed_time IS 'When that was';
 COMMENT ON COLUMN status.last_error IS 'Its message';
 COMMENT ON COLUMN status.last_error_sqlstate IS
 'Its cause as an SQLSTATE: 53100 disk full, 58030 I/O error, 42501 no permission, 58P01 no directory, 55000 no marker or another cluster''s, 58P02 conflict, 58000 storage does not answer';
+COMMENT ON COLUMN status.last_damaged_wal IS
+'Last file that was archived although it is damaged in pg_wal, or ends in the middle of a record; recovery cannot pass it';
+COMMENT ON COLUMN status.last_damaged_time IS 'When that was';
+COMMENT ON COLUMN status.last_damage IS 'Where in it, and what is wrong there';
 COMMENT ON COLUMN status.backlog_files IS
 'Files in pg_wal that wait to be archived (.ready)';
 COMMENT ON COLUMN status.backlog_bytes IS 'Their size in bytes';

@@ -29,10 +29,10 @@ wa_layout_second_partial_key(const WaWalName *name, const WaDigest *digest,
 }
 
 void
-wa_layout_damaged_key(const char *key, int n, char *aside_key)
+wa_layout_aside_key(const char *key, const char *why, int n, char *aside_key)
 {
 	const char *slash = strrchr(key, '/');
 
-	snprintf(aside_key, WA_KEY_BYTES, "damaged/%.100s.%d",
-			 slash != NULL ? slash + 1 : key, n);
+	snprintf(aside_key, WA_KEY_BYTES, "damaged/%.100s%s.%d",
+			 slash != NULL ? slash + 1 : key, why, n);
 }

@@ -19,7 +19,11 @@ extern void wa_layout_key(const WaWalName *name, char *key);
 extern void wa_layout_second_partial_key(const WaWalName *name,
 										 const WaDigest *digest, char *key);
 
-/* The n-th name (1, 2, ...) under which a damaged object is kept. */
-extern void wa_layout_damaged_key(const char *key, int n, char *aside_key);
+/*
+ * The n-th name (1, 2, ...) under which what was replaced is kept; why is ""
+ * for a damaged object, or ".incomplete".
+ */
+extern void wa_layout_aside_key(const char *key, const char *why, int n,
+								char *aside_key);
 
 #endif							/* WA_LAYOUT_H */

@@ -19,10 +19,12 @@
 
 #include "archive/layout.h"
 #include "core/history.h"
+#include "core/lsn.h"
 #include "core/sink_check.h"
 
 #define TEXT_BYTES_MAX		(1024 * 1024)	/* of .history and .backup */
 #define PIECE_BYTES			(1024 * 1024)	/* of a streamed source */
+#define CACHED_BYTES		(256 * 1024)	/* fits into a processor's cache */
 
 /* pg_wal, too, can be on a disk that hangs. */
 static ssize_t
@@ -53,6 +55,26 @@ note_damage(WaPush *push, const WaError *err)
 {
 	snprintf(push->result->damage, sizeof(push->result->damage), "%.*s",
 			 (int) sizeof(push->result->damage) - 1, err->message);
+}
+
+/* What the walk over the records found. */
+static void
+note_scan(WaPush *push, WaScan *scan)
+{
+	const WaScanResult *result = wa_scan_finish(scan);
+	bool		torn = result->end == WA_SCAN_TORN &&
+		push->name.kind == WA_KIND_SEGMENT;
+
+	push->envelope.scan = *result;
+	push->envelope.scanned = true;
+	if (push->result->damage[0] != '\0' ||
+		(result->end != WA_SCAN_DAMAGED && !torn))
+		return;
+	push->result->torn = torn;
+	snprintf(push->result->damage, sizeof(push->result->damage),
+			 torn ? "its WAL ends in the middle of a record at "
+			 WA_LSN_FORMAT ": %s" : "WAL is damaged at " WA_LSN_FORMAT ": %s",
+			 WA_LSN_ARGS(result->stop_lsn), result->reason);
 }
 
 /* What kind of damage the first page shows, or a refusal. */
@@ -129,11 +151,54 @@ check_source_size(WaPush *push, uint64_t size, WaError *err)
 	return WA_OK;
 }
 
-/* Read a source of up to WA_WHOLE_BYTES_MAX into the bench. */
+/*
+ * Digest what was read, and walk its records, in pieces that stay in the
+ * processor's cache for both.
+ */
+static WaCode
+examine(WaPush *push, WaScan *scan, WaError *err)
+{
+	WaDigestState *digest = wa_digest_open();
+	size_t		size = (size_t) push->envelope.raw_bytes;
+
+	if (digest == NULL)
+		return wa_fail(err, WA_NO_MEMORY, "out of memory reading \"%s\"",
+					   push->source);
+	for (size_t at = 0; at < size; at += CACHED_BYTES)
+	{
+		size_t		some = size - at < CACHED_BYTES ? size - at : CACHED_BYTES;
+
+		wa_digest_update(digest, push->bench->raw + at, some);
+		if (scan != NULL)
+			wa_scan_feed(scan, push->bench->raw + at, some);
+	}
+	wa_digest_result(digest, &push->envelope.digest);
+	wa_digest_close(digest);
+	push->digest_known = true;
+	return WA_OK;
+}
+
+static WaCode
+open_scan(WaPush *push, WaScan **scan, WaError *err)
+{
+	*scan = NULL;
+	if (!is_wal(&push->name))
+		return WA_OK;
+	*scan = wa_scan_open(&push->name,
+						 wa_archive_config(push->archive)->segment_bytes,
+						 wa_archive_config(push->archive)->wal_magic);
+	return *scan != NULL ? WA_OK :
+		wa_fail(err, WA_NO_MEMORY, "out of memory reading \"%s\"",
+				push->source);
+}
+
+/* Read a source of up to WA_WHOLE_BYTES_MAX into the bench and judge it. */
 static WaCode
 read_whole(WaPush *push, int fd, size_t size, WaError *err)
 {
 	size_t		length = 0;
+	WaScan	   *scan;
+	WaCode		code;
 
 	if (!wa_bench_raw(push->bench, size))
 		return wa_fail(err, WA_NO_MEMORY, "out of memory reading \"%s\"",
@@ -151,10 +216,16 @@ read_whole(WaPush *push, int fd, size_t size, WaError *err)
 						   "\"%s\" shrank while it was read", push->source);
 		length += (size_t) got;
 	}
-	wa_digest_of(push->bench->raw, size, &push->envelope.digest);
-	push->digest_known = true;
 	push->raw_held = true;
-	return WA_OK;
+	if (open_scan(push, &scan, err) != WA_OK)
+		return err->code;
+	code = examine(push, scan, err);
+	if (code == WA_OK && scan != NULL)
+		code = check_header(push, push->bench->raw, err);
+	if (code == WA_OK && scan != NULL)
+		note_scan(push, scan);
+	wa_scan_close(scan);
+	return code;
 }
 
 static WaCode
@@ -188,8 +259,6 @@ open_source(WaPush *push, WaError *err)
 	if (read_whole(push, fd, (size_t) st.st_size, err) != WA_OK)
 		goto fail;
 	close(fd);
-	if (is_wal(&push->name))
-		return check_header(push, push->bench->raw, err);
 	check_history(push, err);
 	return WA_OK;
 
@@ -255,8 +324,9 @@ seal(WaPush *push, unsigned char *buffer)
 {
 	size_t		bytes;
 
-	memcpy(push->envelope.damage, push->result->damage,
-		   sizeof(push->envelope.damage));
+	if (!push->result->torn)
+		memcpy(push->envelope.damage, push->result->damage,
+			   sizeof(push->envelope.damage));
 	bytes = wa_envelope_encode(&push->envelope, buffer);
 	push->result->stored_bytes = push->envelope.body_bytes + bytes;
 	return bytes;
@@ -297,6 +367,7 @@ write_streamed(WaPush *push, int level, WaError *err)
 	WaSink	   *packer;
 	WaCheckSink check;
 	WaSink	   *chain;
+	WaScan	   *scan;
 	unsigned char envelope[WA_ENVELOPE_TAIL_BYTES];
 	WaCode		code = WA_OK;
 
@@ -304,11 +375,16 @@ write_streamed(WaPush *push, int level, WaError *err)
 	if (!wa_bench_raw(bench, PIECE_BYTES))
 		return wa_fail(err, WA_NO_MEMORY, "out of memory reading \"%s\"",
 					   push->source);
+	if (open_scan(push, &scan, err) != WA_OK)
+		return err->code;
 	packer = wa_sink_zstd_compress(bench->zstd, level, left, put);
 	chain = packer != NULL ? wa_sink_check(&check, packer) : NULL;
 	if (chain == NULL)
+	{
+		wa_scan_close(scan);
 		return wa_fail(err, WA_NO_MEMORY, "out of memory compressing \"%s\"",
 					   push->source);
+	}
 
 	while (left > 0 && code == WA_OK)
 	{
@@ -324,6 +400,7 @@ write_streamed(WaPush *push, int level, WaError *err)
 						   push->source);
 		else
 		{
+			wa_scan_feed(scan, bench->raw, (size_t) got);
 			code = wa_sink_write(chain, bench->raw, (size_t) got, err);
 			left -= (uint64_t) got;
 			wa_push_lap(push, &push->result->compress_us);
@@ -332,7 +409,10 @@ write_streamed(WaPush *push, int level, WaError *err)
 	if (code == WA_OK)
 		code = check_header(push, check.first, err);
 	if (code == WA_OK)
+	{
+		note_scan(push, scan);
 		code = wa_sink_finish(chain, err);
+	}
 	if (code == WA_OK)
 	{
 		wa_sink_check_digest(&check, &push->envelope.digest);
@@ -340,8 +420,63 @@ write_streamed(WaPush *push, int level, WaError *err)
 		push->envelope.body_bytes = put_sink.written;
 	}
 	wa_sink_close(chain);
+	wa_scan_close(scan);
 	if (code == WA_OK)
 		code = wa_put_write(push->put, envelope, seal(push, envelope), err);
+	return code;
+}
+
+/* What was read is gone, and was not needed when it was there. */
+static WaCode
+fail_parted(WaPush *push, WaError *err)
+{
+	return wa_fail(err, WA_CHANGED,
+				   "\"%s/%s\" is not what it was when \"%s\" was read",
+				   wa_archive_config(push->archive)->path, push->key,
+				   push->source);
+}
+
+WaCode
+wa_push_prefix(void *arg, uint32_t bytes, WaDigest *digest, WaError *err)
+{
+	WaPush	   *push = arg;
+	WaDigestState *state;
+	WaCode		code = WA_OK;
+
+	if (push->raw_held)
+	{
+		wa_digest_of(push->bench->raw, bytes, digest);
+		return WA_OK;
+	}
+	if (push->fd < 0)
+		return fail_parted(push, err);
+	state = wa_digest_open();
+	if (state == NULL || !wa_bench_raw(push->bench, PIECE_BYTES))
+		code = wa_fail(err, WA_NO_MEMORY, "out of memory reading \"%s\"",
+					   push->source);
+	if (code == WA_OK && lseek(push->fd, 0, SEEK_SET) != 0)
+		code = wa_fail_errno(err, errno, "could not read \"%s\"",
+							 push->source);
+	for (uint32_t left = bytes; left > 0 && code == WA_OK;)
+	{
+		ssize_t		got = read_some(push, push->fd, push->bench->raw,
+									left < PIECE_BYTES ? left : PIECE_BYTES);
+
+		if (got < 0)
+			code = wa_fail_errno(err, errno, "could not read \"%s\"",
+								 push->source);
+		else if (got == 0)
+			code = wa_fail(err, WA_INVALID, "\"%s\" shrank while it was read",
+						   push->source);
+		else
+		{
+			wa_digest_update(state, push->bench->raw, (size_t) got);
+			left -= (uint32_t) got;
+		}
+	}
+	if (code == WA_OK)
+		wa_digest_result(state, digest);
+	wa_digest_close(state);
 	return code;
 }
 
@@ -354,10 +489,7 @@ wa_push_write(WaPush *push, int level, WaError *err)
 	if (push->staged)
 		return WA_OK;
 	if (!push->raw_held && push->fd < 0)
-		return wa_fail(err, WA_CHANGED,
-					   "\"%s/%s\" is not what it was when \"%s\" was read",
-					   wa_archive_config(push->archive)->path, push->key,
-					   push->source);
+		return fail_parted(push, err);
 	if (wa_put_begin(push->store, push->key, &push->put, err) != WA_OK)
 		return err->code;
 	push->result->level = level;

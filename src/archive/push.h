@@ -34,8 +34,9 @@
 typedef enum WaPushOutcome
 {
 	WA_PUSH_STORED = 1,
-	WA_PUSH_IDENTICAL,			/* was there already */
-	WA_PUSH_REPLACED			/* a damaged object was set aside for it */
+	WA_PUSH_IDENTICAL,			/* was there already, all its records at least */
+	WA_PUSH_REPLACED,			/* a damaged object was set aside for it */
+	WA_PUSH_COMPLETED			/* one with fewer of its records was */
 } WaPushOutcome;
 
 typedef struct WaPushResult
@@ -49,6 +50,8 @@ typedef struct WaPushResult
 	uint64_t	compress_us;
 	uint64_t	store_us;
 	char		damage[WA_DAMAGE_TEXT_BYTES];	/* of the source; or empty */
+	bool		torn;			/* a segment that ends in the middle of a record,
+								 * which `damage` describes; it is stored as good */
 	char		key[WA_KEY_BYTES];	/* under which it is in the archive */
 	char		aside_key[WA_KEY_BYTES];	/* where a damaged object went */
 	WaVisit		visit;

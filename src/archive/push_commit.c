@@ -27,23 +27,24 @@ look(WaPush *push, WaStat *stat, WaEnvelope *theirs, WaError *err)
 		wa_stat_equal(stat, &push->found_stat))
 		return WA_VERDICT_IDENTICAL;
 	verdict = wa_verdict(push->archive, push->store, push->key,
-						 &push->envelope, push->bench->zstd, stat, theirs,
-						 err);
-	push->found = verdict == WA_VERDICT_IDENTICAL;
+						 &push->envelope, wa_push_prefix, push,
+						 push->bench->zstd, stat, theirs, err);
+	push->found = verdict == WA_VERDICT_IDENTICAL ||
+		verdict == WA_VERDICT_EQUIVALENT;
 	if (push->found)
 		push->found_stat = *stat;
 	return verdict;
 }
 
-/* Replace a damaged object by ours, keeping the old bytes. */
+/* Replace an object by ours, keeping its bytes under a name that says why. */
 static WaCode
-replace_damaged(WaPush *push, const WaStat *judged, WaError *err)
+replace(WaPush *push, const WaStat *judged, const char *why, WaError *err)
 {
 	WaCode		code = WA_EXISTS;
 
 	for (int n = 1; code == WA_EXISTS && n <= ASIDE_MAX; n++)
 	{
-		wa_layout_damaged_key(push->key, n, push->result->aside_key);
+		wa_layout_aside_key(push->key, why, n, push->result->aside_key);
 		code = wa_put_set_aside(push->put, judged, push->result->aside_key,
 								err);
 	}
@@ -92,6 +93,7 @@ settle(WaPush *push, int level, bool *again, WaError *err)
 			push->result->outcome = WA_PUSH_STORED;
 			break;
 		case WA_VERDICT_IDENTICAL:
+		case WA_VERDICT_EQUIVALENT:
 			code = wa_store_persist(push->store, push->key, err);
 			push->result->outcome = WA_PUSH_IDENTICAL;
 			push->result->stored_bytes = 0;
@@ -99,8 +101,14 @@ settle(WaPush *push, int level, bool *again, WaError *err)
 		case WA_VERDICT_DAMAGED:
 			code = wa_push_write(push, level, err);
 			if (code == WA_OK)
-				code = replace_damaged(push, &stat, err);
+				code = replace(push, &stat, "", err);
 			push->result->outcome = WA_PUSH_REPLACED;
+			break;
+		case WA_VERDICT_INCOMPLETE:
+			code = wa_push_write(push, level, err);
+			if (code == WA_OK)
+				code = replace(push, &stat, ".incomplete", err);
+			push->result->outcome = WA_PUSH_COMPLETED;
 			break;
 		case WA_VERDICT_DIFFERENT:
 			*again = name_second_partial(push, &theirs);
@@ -167,6 +175,7 @@ wa_push_stage(WaPush *push, int level, WaError *err)
 		switch (look(push, &stat, &theirs, err))
 		{
 			case WA_VERDICT_IDENTICAL:
+			case WA_VERDICT_EQUIVALENT:
 				return WA_OK;
 			case WA_VERDICT_DIFFERENT:
 				return wa_verdict_fail_conflict(push->archive, push->key,

@@ -40,4 +40,8 @@ extern void wa_push_lap(WaPush *push, uint64_t *us);
  */
 extern WaCode wa_push_write(WaPush *push, int level, WaError *err);
 
+/* A WaPrefixFn on a push: WA_CHANGED when the worker no longer holds it. */
+extern WaCode wa_push_prefix(void *push, uint32_t bytes, WaDigest *digest,
+							 WaError *err);
+
 #endif							/* WA_PUSH_INTERNAL_H */

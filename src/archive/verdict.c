@@ -6,12 +6,40 @@
 
 #include "archive/object.h"
 
+/* Valid and not the same bytes: are they the same WAL? */
+static WaVerdict
+compare_records(WaStore *store, const char *key, const WaStat *stat,
+				const WaEnvelope *ours, const WaEnvelope *theirs,
+				WaPrefixFn our_prefix, void *arg, WaZstd *zstd, WaError *err)
+{
+	WaOverlap	overlap;
+
+	if (wa_overlap(store, key, stat, ours, theirs, our_prefix, arg, zstd,
+				   &overlap, err) != WA_OK)
+		return WA_VERDICT_ERROR;
+	switch (overlap)
+	{
+		case WA_OVERLAP_SAME:
+			return WA_VERDICT_EQUIVALENT;
+		case WA_OVERLAP_THEIRS_LONGER:
+			/* two .partial of different length stand side by side */
+			return ours->kind == WA_KIND_SEGMENT ?
+				WA_VERDICT_EQUIVALENT : WA_VERDICT_DIFFERENT;
+		case WA_OVERLAP_OURS_LONGER:
+			return ours->kind == WA_KIND_SEGMENT ?
+				WA_VERDICT_INCOMPLETE : WA_VERDICT_DIFFERENT;
+		default:
+			return WA_VERDICT_DIFFERENT;
+	}
+}
+
 WaVerdict
 wa_verdict(WaArchive *archive, WaStore *store, const char *key,
-		   const WaEnvelope *ours, WaZstd *zstd, WaStat *stat,
-		   WaEnvelope *theirs, WaError *err)
+		   const WaEnvelope *ours, WaPrefixFn our_prefix, void *arg,
+		   WaZstd *zstd, WaStat *stat, WaEnvelope *theirs, WaError *err)
 {
 	const WaArchiveConfig *config = wa_archive_config(archive);
+	WaVerdict	verdict = WA_VERDICT_IDENTICAL;
 	WaWalName	name;
 	WaCode		code;
 
@@ -40,14 +68,17 @@ wa_verdict(WaArchive *archive, WaStore *store, const char *key,
 	}
 	if (!wa_digest_equal(&theirs->digest, &ours->digest) ||
 		theirs->raw_bytes != ours->raw_bytes)
-		return WA_VERDICT_DIFFERENT;
-	if (wa_archive_suspects(archive, key))
+		verdict = compare_records(store, key, stat, ours, theirs, our_prefix,
+								  arg, zstd, err);
+	if ((verdict == WA_VERDICT_IDENTICAL ||
+		 verdict == WA_VERDICT_EQUIVALENT) &&
+		wa_archive_suspects(archive, key))
 	{
 		wa_fail(err, WA_DAMAGED,
 				"\"%s\" may not be durable: an fsync of it failed", key);
 		return WA_VERDICT_DAMAGED;
 	}
-	return WA_VERDICT_IDENTICAL;
+	return verdict;
 }
 
 WaCode

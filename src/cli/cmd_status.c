@@ -180,6 +180,10 @@ print_json(const Report *report)
 				time_text(status->last_failed_us, text, sizeof(text)));
 	json_string("last_error", status->last_error);
 	json_string("last_error_sqlstate", status->last_error_sqlstate);
+	json_string("last_damaged_wal", status->last_damaged_wal);
+	json_string("last_damaged_time",
+				time_text(status->last_damaged_us, text, sizeof(text)));
+	json_string("last_damage", status->last_damage);
 	json_number("backlog_files", (int64_t) report->backlog_files);
 	json_number("backlog_bytes", (int64_t) report->backlog_bytes);
 	json_string("oldest_waiting_wal", report->oldest);
@@ -236,6 +240,9 @@ print_text(const Report *report)
 	line("last failed", status->last_failed_wal);
 	line("  at", time_text(status->last_failed_us, text, sizeof(text)));
 	line("  error", status->last_error);
+	line("last damaged in pg_wal", status->last_damaged_wal);
+	line("  at", time_text(status->last_damaged_us, text, sizeof(text)));
+	line("  damage", status->last_damage);
 	printf("%-22s %" PRIu64 " files, %" PRIu64 " MB\n", "waiting",
 		   report->backlog_files, report->backlog_bytes >> 20);
 	line("  oldest", report->oldest);

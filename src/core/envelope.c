@@ -13,10 +13,15 @@
 
 #include "core/bytes.h"
 #include "core/crc32c.h"
+#include "core/envelope_scan.h"
 
 /* Skippable frames are 0x184D2A50 to 0x184D2A5F (RFC 8878, 3.1.2). */
 #define SKIPPABLE_MAGIC		UINT32_C(0x184D2A57)
 #define SKIPPABLE_HEADER	8
+
+_Static_assert(WA_ENVELOPE_FIXED_BYTES + 4 + WA_DAMAGE_TEXT_BYTES +
+			   WA_ENVELOPE_SCAN_BYTES_MAX + WA_ENVELOPE_TRAILER_BYTES <=
+			   WA_ENVELOPE_TAIL_BYTES, "what we write is read at once");
 
 static const char trailer_magic[8] = {'w', 'a', 'l', 'a', 'r', 'c', 'h', '\n'};
 
@@ -39,7 +44,7 @@ enum
 	AT_ARCHIVED_AT = 112
 };
 
-/* Types of optional fields. */
+/* Types of optional fields; those of envelope_scan.c follow. */
 enum
 {
 	FIELD_DAMAGE = 1
@@ -77,6 +82,8 @@ wa_envelope_encode(const WaEnvelope *envelope, unsigned char *buffer)
 			   damage_length);
 		length += FIELD_HEADER + damage_length;
 	}
+	if (envelope->scanned)
+		length += wa_envelope_scan_encode(&envelope->scan, buffer + length);
 
 	length += WA_ENVELOPE_TRAILER_BYTES;
 	wa_put32(buffer + AT_FRAME_LENGTH, (uint32_t) (length - SKIPPABLE_HEADER));
@@ -121,6 +128,8 @@ take_field(WaEnvelope *envelope, unsigned type, const unsigned char *data,
 		memcpy(envelope->damage, data, length);
 		envelope->damage[length] = '\0';
 	}
+	else if (wa_envelope_scan_take(type, data, length, &envelope->scan))
+		envelope->scanned = true;
 }
 
 WaCode

@@ -6,11 +6,13 @@
 #ifndef WA_ENVELOPE_H
 #define WA_ENVELOPE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/digest.h"
 #include "core/error.h"
 #include "core/walname.h"
+#include "core/walscan.h"
 
 #define WA_FORMAT_VERSION			1
 #define WA_ENVELOPE_FIXED_BYTES		120
@@ -32,6 +34,8 @@ typedef struct WaEnvelope
 	uint16_t	wal_magic;		/* of segments and .partial, else 0 */
 	int64_t		archived_at_us;	/* microseconds since 1970-01-01 UTC */
 	char		damage[WA_DAMAGE_TEXT_BYTES];	/* empty: none was seen */
+	bool		scanned;		/* its records were walked: */
+	WaScanResult scan;			/* without the reason of an early end */
 } WaEnvelope;
 
 /*

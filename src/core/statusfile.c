@@ -10,11 +10,11 @@
 #include "core/crc32c.h"
 
 #define MAGIC		UINT32_C(0x53415741)	/* "AWAS" */
-#define VERSION		2
+#define VERSION		3
 #define HEADER		16
 
 /* Fixed widths and no padding: the struct is the format. */
-_Static_assert(sizeof(WaStatus) == 3680, "the status file has changed: "
+_Static_assert(sizeof(WaStatus) == 3992, "the status file has changed: "
 			   "give it another VERSION");
 
 void
@@ -41,6 +41,8 @@ terminate(WaStatus *status)
 		status->suspect_keys[i][WA_STATUS_KEY_BYTES - 1] = '\0';
 	status->archive[sizeof(status->archive) - 1] = '\0';
 	status->last_error[sizeof(status->last_error) - 1] = '\0';
+	status->last_damaged_wal[sizeof(status->last_damaged_wal) - 1] = '\0';
+	status->last_damage[sizeof(status->last_damage) - 1] = '\0';
 }
 
 WaCode

@@ -23,6 +23,7 @@
 #define WA_STATUS_SUSPECTS_MAX	8
 #define WA_STATUS_PATH_BYTES	1024
 #define WA_STATUS_ERROR_BYTES	1024
+#define WA_STATUS_DAMAGE_BYTES	256
 #define WA_STATUS_SQLSTATE_BYTES	8
 
 /* Times are microseconds since 1970-01-01 UTC, 0: never. */
@@ -52,6 +53,7 @@ typedef struct WaStatus
 	uint64_t	consecutive_failures;
 	int64_t		last_archived_us;
 	int64_t		last_failed_us;
+	int64_t		last_damaged_us;
 	uint64_t	free_bytes;
 	int64_t		free_bytes_us;	/* when they were seen */
 	int32_t		archiver_pid;
@@ -60,11 +62,13 @@ typedef struct WaStatus
 	int32_t		suspects_count; /* more than are listed: all are suspect */
 	char		last_archived_wal[WA_WALNAME_BYTES];
 	char		last_failed_wal[WA_WALNAME_BYTES];
+	char		last_damaged_wal[WA_WALNAME_BYTES];
 	char		archive_id[40];
 	char		last_error_sqlstate[WA_STATUS_SQLSTATE_BYTES];
 	char		suspect_keys[WA_STATUS_SUSPECTS_MAX][WA_STATUS_KEY_BYTES];	/* an fsync failed */
 	char		archive[WA_STATUS_PATH_BYTES];
 	char		last_error[WA_STATUS_ERROR_BYTES];
+	char		last_damage[WA_STATUS_DAMAGE_BYTES];
 } WaStatus;
 
 #define WA_STATUSFILE_BYTES		(16 + sizeof(WaStatus))

@@ -272,7 +272,22 @@ tell(const char *file, const WaPushResult *result)
 						   setup.archive, result->aside_key),
 				 errhint("Something damages files in the archive: look into "
 						 "the kernel log of the machine that holds it.")));
-	if (result->damage[0] != '\0')
+	if (result->outcome == WA_PUSH_COMPLETED)
+		ereport(LOG,
+				(errmsg("the archive's copy of \"%s\" was incomplete and has "
+						"been replaced by a longer one", file),
+				 errdetail("The incomplete file is kept as \"%s/%s\".",
+						   setup.archive, result->aside_key)));
+	if (result->damage[0] != '\0' && result->torn)
+		ereport(WARNING,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("\"%s\" was archived, but %s", file, result->damage),
+				 errdetail("Either the file is damaged there, or this server "
+						   "has received no more of it."),
+				 errhint("Recovery ends at this place. Unless a longer copy "
+						 "comes from another server, take a new base "
+						 "backup.")));
+	else if (result->damage[0] != '\0')
 		ereport(WARNING,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("\"%s\" was archived although it is damaged: %s",
@@ -289,10 +304,18 @@ count_success(const char *file, const WaPushResult *result)
 	status.archived_count++;
 	if (result->outcome == WA_PUSH_IDENTICAL)
 		status.identical_count++;
-	if (result->outcome == WA_PUSH_REPLACED)
+	if (result->outcome == WA_PUSH_REPLACED ||
+		result->outcome == WA_PUSH_COMPLETED)
 		status.replaced_count++;
 	if (result->damage[0] != '\0')
+	{
 		status.damaged_source_count++;
+		status.last_damaged_us = now;
+		strlcpy(status.last_damaged_wal, file,
+				sizeof(status.last_damaged_wal));
+		strlcpy(status.last_damage, result->damage,
+				sizeof(status.last_damage));
+	}
 	if (result->stored_bytes > 0)
 	{
 		/* the ratio is that of what was stored */

@@ -237,6 +237,9 @@ walarch_status(PG_FUNCTION_ARGS)
 	put_time(&row, status.last_failed_us);
 	put_text(&row, status.last_error);
 	put_text(&row, status.last_error_sqlstate);
+	put_text(&row, status.last_damaged_wal);
+	put_time(&row, status.last_damaged_us);
+	put_text(&row, status.last_damage);
 	put_int8(&row, backlog.files);
 	put_int8(&row, backlog.bytes);
 	put_text(&row, backlog.oldest);

@@ -99,6 +99,84 @@ test_round_trip(void)
 	is_str(out.damage, in.damage, "all of it");
 }
 
+/* What the walk over the records found, every field another value. */
+static void
+test_scan(void)
+{
+	unsigned char bytes[WA_ENVELOPE_TAIL_BYTES];
+	static WaEnvelope in;
+	static WaEnvelope out;
+	WaError		err;
+	size_t		length;
+
+	example(&in);
+	in.scanned = true;
+	in.scan.end = WA_SCAN_TORN;
+	in.scan.end_lsn = 0x123456789;
+	in.scan.used_bytes = 12345;
+	in.scan.unused_zero = true;
+	in.scan.records = 17;
+	in.scan.first_lsn = 101;
+	in.scan.first_prev = 102;
+	in.scan.last_lsn = 103;
+	in.scan.transactions = 104;
+	in.scan.earliest_us = -105;
+	in.scan.latest_us = 106;
+	in.scan.stop_lsn = 107;
+	in.scan.points_count = 1000;
+	for (int i = 0; i < WA_SCAN_POINTS_MAX; i++)
+	{
+		in.scan.points[i].lsn = 200 + (uint64_t) i;
+		in.scan.points[i].time_us = 300 + i;
+		memset(in.scan.points[i].name, 'a' + i, WA_RECORD_NAME_BYTES - 1);
+	}
+	in.scan.head.due_bytes = 400;
+	in.scan.head.bytes = 399;
+	in.scan.head.crc = 401;
+	in.scan.head.end_lsn = 402;
+	memset(in.scan.head.start, 'h', sizeof(in.scan.head.start));
+	in.scan.tail.lsn = 500;
+	in.scan.tail.total_bytes = 501;
+	in.scan.tail.bytes = 502;
+	in.scan.tail.crc = 503;
+	memset(in.scan.tail.start, 't', sizeof(in.scan.tail.start));
+	memset(in.damage, 'd', sizeof(in.damage) - 1);
+	length = wa_envelope_encode(&in, bytes);
+	is_code(read_back(bytes, length, BODY + length, &out, &err), WA_OK, &err,
+			"all fields at once");
+	ok(out.scanned, "the walk is there");
+	ok(memcmp(&out.scan, &in.scan, sizeof(in.scan)) == 0,
+	   "and comes back as it was");
+	is_str(out.damage, in.damage, "so does the damage");
+
+	/* a few bytes of a record only */
+	memset(&in.scan, 0, sizeof(in.scan));
+	in.scan.end = WA_SCAN_FULL;
+	in.scan.head.overwritten = true;
+	in.scan.tail.lsn = 1;
+	in.scan.tail.bytes = 8;
+	memset(in.scan.tail.start, 't', 8);
+	length = wa_envelope_encode(&in, bytes);
+	is_code(read_back(bytes, length, BODY + length, &out, &err), WA_OK, &err,
+			"with few of them");
+	ok(memcmp(&out.scan, &in.scan, sizeof(in.scan)) == 0, "as it was");
+
+	/* what cannot be is not known, rather than half known */
+	in.damage[0] = '\0';
+	in.scanned = true;
+	length = wa_envelope_encode(&in, bytes);
+	bytes[WA_ENVELOPE_FIXED_BYTES + 4] = 99;
+	seal(bytes, length);
+	is_code(read_back(bytes, length, BODY + length, &out, &err), WA_OK, &err,
+			"an end of a later version");
+	ok(!out.scanned, "nothing is known");
+	in.scanned = false;
+	length = wa_envelope_encode(&in, bytes);
+	is_code(read_back(bytes, length, BODY + length, &out, &err), WA_OK, &err,
+			"a file that was not walked");
+	ok(!out.scanned, "nothing is known");
+}
+
 static void
 test_mutations(void)
 {
@@ -268,6 +346,7 @@ int
 main(void)
 {
 	test_round_trip();
+	test_scan();
 	test_mutations();
 	test_contradictions();
 	test_extensions();

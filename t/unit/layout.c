@@ -19,7 +19,7 @@ check(const char *name, const char *expected)
 	wa_layout_key(&parsed, key);
 	is_str(key, expected, "%s", name);
 	ok(wa_key_valid(key), "a valid key");
-	wa_layout_damaged_key(key, 1000, aside);
+	wa_layout_aside_key(key, ".incomplete", 1000, aside);
 	ok(wa_key_valid(aside), "so is \"%s\"", aside);
 }
 
@@ -46,10 +46,10 @@ main(void)
 	is_str(key, "wal/0000000200000000/"
 		   "000000020000000000000051.partial.9f3a11c2.zst",
 		   "a second .partial");
-	wa_layout_damaged_key(key, 3, aside);
+	wa_layout_aside_key(key, "", 3, aside);
 	is_str(aside, "damaged/000000020000000000000051.partial.9f3a11c2.zst.3",
 		   "where a damaged one is kept");
-	wa_layout_damaged_key("archive.id", 1, aside);
+	wa_layout_aside_key("archive.id", "", 1, aside);
 	is_str(aside, "damaged/archive.id.1", "one without a directory");
 	ok(wa_key_valid(WA_KEY_MARKER), "the marker's key");
 	return done_testing();

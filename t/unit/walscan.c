@@ -127,7 +127,7 @@ test_ends(void)
 {
 	WaScanResult result;
 	uint64_t	end;
-	char		name[16];
+	char		name[24];
 
 	wal_open(&wal, SEG_1MB, SEGNO);
 	for (int i = 0; i < 40; i++)
