@@ -121,7 +121,7 @@ my $original = slurp_binary(source($conflict));
 my ($digest_there, $digest_here);
 my $there = object_bytes($archive, $conflict);
 $inode = (stat object($conflict))[1];
-write_binary(source($conflict), flip($original, -1));
+write_binary(source($conflict), flip($original, 100));
 present_again($node, $conflict);
 $before = log_position($node);
 $node->start;

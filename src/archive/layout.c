@@ -28,6 +28,41 @@ wa_layout_second_partial_key(const WaWalName *name, const WaDigest *digest,
 			 name->text, text);
 }
 
+WaCode
+wa_layout_parse(const char *key, WaWalName *name, WaError *err)
+{
+	const char *slash = strrchr(key, '/');
+	const char *file = slash != NULL ? slash + 1 : key;
+	size_t		length = strlen(file);
+	char		text[WA_KEY_BYTES];
+	char		expected[WA_KEY_BYTES];
+	bool		second;
+
+	if (length < 4 || length >= sizeof(text) ||
+		strcmp(file + length - 4, ".zst") != 0)
+		return wa_fail(err, WA_INVALID, "\"%s\" is no object of WAL", key);
+	memcpy(text, file, length);
+	length -= 4;
+	text[length] = '\0';
+
+	/* NAME.partial.9f3a11c2 */
+	second = length > 9 && text[length - 9] == '.' &&
+		strspn(text + length - 8, "0123456789abcdef") == 8;
+	if (second)
+		text[length - 9] = '\0';
+	if (wa_walname_parse(text, name, err) != WA_OK)
+		return err->code;
+	wa_layout_key(name, expected);
+	if (second)
+		snprintf(expected + strlen(expected) - 4,
+				 sizeof(expected) - strlen(expected) + 4, ".%.8s.zst",
+				 file + length - 8);
+	if ((second && name->kind != WA_KIND_PARTIAL) ||
+		strcmp(key, expected) != 0)
+		return wa_fail(err, WA_INVALID, "\"%s\" is no object of WAL", key);
+	return WA_OK;
+}
+
 void
 wa_layout_aside_key(const char *key, const char *why, int n, char *aside_key)
 {

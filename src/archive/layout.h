@@ -20,6 +20,12 @@ extern void wa_layout_second_partial_key(const WaWalName *name,
 										 const WaDigest *digest, char *key);
 
 /*
+ * The reverse: the name of the WAL file whose object a key below wal/ is, a
+ * second .partial too.  WA_INVALID for anything else.
+ */
+extern WaCode wa_layout_parse(const char *key, WaWalName *name, WaError *err);
+
+/*
  * The n-th name (1, 2, ...) under which what was replaced is kept; why is ""
  * for a damaged object, or ".incomplete".
  */

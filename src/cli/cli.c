@@ -143,6 +143,105 @@ wa_cli_random(char *text, size_t digits)
 	return true;
 }
 
+const char *
+wa_cli_time_text(int64_t unix_us, bool for_programs, char *text)
+{
+	int64_t		whole = unix_us >= 0 ? unix_us / 1000000 :
+		-((999999 - unix_us) / 1000000);
+	time_t		seconds = (time_t) whole;
+	struct tm	parts;
+
+	if ((for_programs ? gmtime_r(&seconds, &parts) :
+		 localtime_r(&seconds, &parts)) == NULL ||
+		strftime(text, WA_TIME_TEXT_BYTES, for_programs ?
+				 "%Y-%m-%dT%H:%M:%SZ" : "%Y-%m-%d %H:%M:%S %Z",
+				 &parts) == 0)
+		snprintf(text, WA_TIME_TEXT_BYTES, "?");
+	return text;
+}
+
+/* The fraction of a second, as far as there is one; moves *at past it. */
+static int64_t
+parse_fraction(const char **at)
+{
+	int64_t		us = 0;
+	int64_t		unit = 100000;
+
+	if (**at != '.')
+		return 0;
+	for ((*at)++; **at >= '0' && **at <= '9'; (*at)++, unit /= 10)
+		us += unit * (**at - '0');
+	return us;
+}
+
+/* Local time: it must exist once, and come back as it was. */
+static bool
+local_seconds(const struct tm *given, time_t *seconds)
+{
+	struct tm	winter = *given;
+	struct tm	summer = *given;
+	time_t		candidates[2];
+	bool		good[2];
+
+	winter.tm_isdst = 0;
+	summer.tm_isdst = 1;
+	candidates[0] = mktime(&winter);
+	candidates[1] = mktime(&summer);
+	good[0] = winter.tm_hour == given->tm_hour &&
+		winter.tm_min == given->tm_min && winter.tm_mday == given->tm_mday;
+	good[1] = summer.tm_hour == given->tm_hour &&
+		summer.tm_min == given->tm_min && summer.tm_mday == given->tm_mday;
+	*seconds = good[0] ? candidates[0] : candidates[1];
+	return (good[0] || good[1]) &&
+		!(good[0] && good[1] && candidates[0] != candidates[1]);
+}
+
+bool
+wa_cli_time_parse(const char *text, int64_t *unix_us)
+{
+	static const char *const formats[] = {
+		"%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M",
+		"%Y-%m-%dT%H:%M", "%Y-%m-%d"
+	};
+	struct tm	parts;
+	const char *at = NULL;
+	int64_t		fraction;
+	time_t		seconds;
+	int			hours;
+	int			minutes = 0;
+	int			end = 0;
+	char		sign;
+
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]) && at == NULL; i++)
+	{
+		memset(&parts, 0, sizeof(parts));
+		at = strptime(text, formats[i], &parts);
+	}
+	if (at == NULL)
+		return false;
+	fraction = parse_fraction(&at);
+	at += strspn(at, " ");
+	if (*at == '\0')
+	{
+		if (!local_seconds(&parts, &seconds))
+			return false;
+	}
+	else if (strcmp(at, "Z") == 0 || strcmp(at, "UTC") == 0)
+		seconds = timegm(&parts);
+	else if (((sscanf(at, "%c%2d:%2d%n", &sign, &hours, &minutes,
+					  &end) == 3 && at[end] == '\0') ||
+			  (minutes = 0, sscanf(at, "%c%2d%n", &sign, &hours, &end) == 2 &&
+			   at[end] == '\0')) &&
+			 (sign == '+' || sign == '-') && hours >= 0 && hours <= 15 &&
+			 minutes >= 0 && minutes < 60)
+		seconds = timegm(&parts) - (sign == '-' ? -1 : 1) *
+			(hours * 3600 + minutes * 60);
+	else
+		return false;
+	*unix_us = (int64_t) seconds * 1000000 + fraction;
+	return true;
+}
+
 void
 wa_cli_json_string(FILE *file, const char *text)
 {

@@ -5,6 +5,8 @@
 #ifndef WA_CLI_H
 #define WA_CLI_H
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
 
@@ -19,6 +21,7 @@
 
 /* The subcommands; argv[0] is the name of the subcommand. */
 extern int	wa_cmd_get(int argc, char **argv);
+extern int	wa_cmd_list(int argc, char **argv);
 extern int	wa_cmd_init(int argc, char **argv);
 extern int	wa_cmd_prefetch(int argc, char **argv);
 extern int	wa_cmd_status(int argc, char **argv);
@@ -45,6 +48,22 @@ extern WaCode wa_cli_control(const char *datadir, WaControlFile *control,
 /* 0600 or 0640, 0700 or 0750, as the permissions of a directory suggest. */
 extern void wa_cli_modes(const char *directory, mode_t *file_mode,
 						 mode_t *dir_mode);
+
+#define WA_TIME_TEXT_BYTES	64
+
+/*
+ * Microseconds since 1970 as text: ISO 8601 in UTC for programs, or in the
+ * time zone of whoever asks, named, for people.  Whole seconds.
+ */
+extern const char *wa_cli_time_text(int64_t unix_us, bool for_programs,
+									char *text);
+
+/*
+ * Read a point in time: "2026-11-23 02:15[:00[.5]]", then nothing (the time
+ * zone of whoever asks), "Z", "UTC" or an offset such as "+02" or "+05:30".
+ * False when it is none, or does not exist, or exists twice.
+ */
+extern bool wa_cli_time_parse(const char *text, int64_t *unix_us);
 
 /* Random lower-case hexadecimal digits and a NUL; false when there are none. */
 extern bool wa_cli_random(char *text, size_t digits);

@@ -21,6 +21,7 @@ typedef struct Subcommand
 static const Subcommand subcommands[] = {
 	{"get", wa_cmd_get, "restore one file: the restore_command"},
 	{"init", wa_cmd_init, "make a directory the archive of a cluster"},
+	{"list", wa_cmd_list, "show what an archive holds, and what it lacks"},
 	{"prefetch", wa_cmd_prefetch, NULL},
 	{"status", wa_cmd_status, "show how archiving goes on a server"},
 };

@@ -262,6 +262,20 @@ dir_make_prefix(WaStore *store, const char *prefix, WaError *err)
 	return wa_dir_sync_name(self, prefix, err);
 }
 
+/* Some file systems do not say so in the listing itself. */
+static bool
+is_directory(DirStore *self, int fd, const struct dirent *entry)
+{
+	struct stat st;
+	int			result;
+
+	if (entry->d_type != DT_UNKNOWN)
+		return entry->d_type == DT_DIR;
+	WA_DIR_IO(self, result, fstatat(fd, entry->d_name, &st,
+									AT_SYMLINK_NOFOLLOW));
+	return result == 0 && S_ISDIR(st.st_mode);
+}
+
 WaCode
 wa_dir_list(WaStore *store, const char *prefix, WaListFn each, void *arg,
 		 WaError *err)
@@ -304,7 +318,7 @@ wa_dir_list(WaStore *store, const char *prefix, WaListFn each, void *arg,
 		}
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		code = each(arg, entry->d_name, entry->d_type == DT_DIR, err);
+		code = each(arg, entry->d_name, is_directory(self, fd, entry), err);
 	}
 	WA_BEAT_ALWAYS(self->options.beat, result, closedir(dir));
 	(void) result;

@@ -1,0 +1,489 @@
+/*
+ * catalogue.c
+ *	  What an archive holds, from its listing.
+ */
+#include "archive/catalogue.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "archive/layout.h"
+#include "archive/object.h"
+
+/* The segments of one directory below wal/, before they become runs. */
+typedef struct Found
+{
+	uint32_t	tli;
+	uint64_t	segno;
+	uint64_t	stored_bytes;
+} Found;
+
+typedef struct Builder
+{
+	WaCatalogue *catalogue;
+	WaStore    *store;
+	WaZstd	   *zstd;
+	WaCatalogueDepth depth;
+	char		directory[WA_KEY_BYTES];	/* being listed */
+	Found	   *found;
+	size_t		found_count;
+	size_t		found_capacity;
+	char	  (*directories)[WA_KEY_BYTES]; /* below wal/ */
+	size_t		directories_count;
+	size_t		directories_capacity;
+} Builder;
+
+/* Make room for one element more; false when out of memory. */
+static bool
+grow(void *array, size_t count, size_t *capacity, size_t size)
+{
+	void	  **pointer = array;
+	void	   *larger;
+	size_t		wanted;
+
+	if (count < *capacity)
+		return true;
+	wanted = *capacity == 0 ? 16 : *capacity * 2;
+	larger = realloc(*pointer, wanted * size);
+	if (larger == NULL)
+		return false;
+	*pointer = larger;
+	*capacity = wanted;
+	return true;
+}
+
+/* The same for arrays whose capacity is not kept: powers of two. */
+static bool
+grow_by_count(void *array, size_t count, size_t size)
+{
+	size_t		capacity = 0;
+
+	if (count != 0 && (count & (count - 1)) != 0)
+		return true;
+	capacity = count;
+	if (count == 0)
+		return grow(array, 0, &capacity, size);
+	return count < 16 ? true : grow(array, count, &capacity, size);
+}
+
+static WaCode
+no_memory(WaError *err)
+{
+	return wa_fail(err, WA_NO_MEMORY, "out of memory listing the archive");
+}
+
+static WaCode
+add_doubt(Builder *builder, const char *object, const char *reason,
+		  WaError *err)
+{
+	WaCatalogue *catalogue = builder->catalogue;
+	WaDoubt    *doubt;
+
+	if (!grow_by_count(&catalogue->doubts, catalogue->doubts_count,
+					   sizeof(*doubt)))
+		return no_memory(err);
+	doubt = &catalogue->doubts[catalogue->doubts_count++];
+	snprintf(doubt->object, sizeof(doubt->object), "%s", object);
+	snprintf(doubt->reason, sizeof(doubt->reason), "%.*s",
+			 (int) sizeof(doubt->reason) - 1, reason);
+	return WA_OK;
+}
+
+/* The timeline of that number, made if it is new; NULL: out of memory. */
+static WaTimeline *
+timeline_of(WaCatalogue *catalogue, uint32_t tli)
+{
+	size_t		at = 0;
+	WaTimeline *timeline;
+
+	while (at < catalogue->timelines_count &&
+		   catalogue->timelines[at].tli < tli)
+		at++;
+	timeline = &catalogue->timelines[at];
+	if (at < catalogue->timelines_count && timeline->tli == tli)
+		return timeline;
+	if (!grow_by_count(&catalogue->timelines, catalogue->timelines_count,
+					   sizeof(*timeline)))
+		return NULL;
+	timeline = &catalogue->timelines[at];
+	memmove(timeline + 1, timeline,
+			(catalogue->timelines_count - at) * sizeof(*timeline));
+	memset(timeline, 0, sizeof(*timeline));
+	timeline->tli = tli;
+	timeline->history_known = tli == 1;
+	catalogue->timelines_count++;
+	return timeline;
+}
+
+/* Read a small file; its text is the caller's to free. */
+static WaCode
+read_text(Builder *builder, const char *key, const WaWalName *name,
+		  char **text, size_t *length, WaError *err)
+{
+	const WaMarker *marker = &builder->catalogue->marker;
+	WaStat		stat;
+	WaEnvelope	envelope;
+	WaBufferSink buffer;
+
+	*text = NULL;
+	if (wa_object_envelope(builder->store, key, &stat, &envelope,
+						   err) != WA_OK ||
+		wa_object_check_name(builder->store, key, &envelope, name,
+							 marker->system_identifier, marker->segment_bytes,
+							 err) != WA_OK)
+		return err->code;
+	*text = malloc((size_t) envelope.raw_bytes + 1);
+	if (*text == NULL)
+		return no_memory(err);
+	if (wa_object_read(builder->store, key, &stat, &envelope, builder->zstd,
+					   wa_sink_buffer(&buffer, *text,
+									  (size_t) envelope.raw_bytes, key),
+					   err) != WA_OK)
+	{
+		free(*text);
+		*text = NULL;
+		return err->code;
+	}
+	*length = buffer.length;
+	(*text)[*length] = '\0';
+	return WA_OK;
+}
+
+/* What stands for something else being wrong than what was read. */
+static bool
+fatal(WaCode code)
+{
+	return code == WA_NO_MEMORY || code == WA_CANCELLED || code == WA_STUCK;
+}
+
+static WaCode
+add_history(Builder *builder, const WaWalName *name, const char *key,
+			WaError *err)
+{
+	WaTimeline *timeline = timeline_of(builder->catalogue, name->tli);
+	char	   *text;
+	size_t		length;
+	WaCode		code;
+
+	if (timeline == NULL)
+		return no_memory(err);
+	code = read_text(builder, key, name, &text, &length, err);
+	if (code == WA_OK)
+		code = wa_history_parse(text, length, name->tli, key,
+								&timeline->history, err);
+	free(text);
+	timeline->history_known = code == WA_OK;
+	if (code == WA_OK || fatal(code))
+		return code;
+	return add_doubt(builder, key, err->message, err);
+}
+
+static WaCode
+add_backup(Builder *builder, const WaWalName *name, const char *key,
+		   WaError *err)
+{
+	WaCatalogue *catalogue = builder->catalogue;
+	uint32_t	segment_bytes = catalogue->marker.segment_bytes;
+	WaBackup   *backup;
+	char	   *text;
+	size_t		length;
+	WaCode		code;
+
+	if (!grow_by_count(&catalogue->backups, catalogue->backups_count,
+					   sizeof(*backup)))
+		return no_memory(err);
+	backup = &catalogue->backups[catalogue->backups_count++];
+	memset(backup, 0, sizeof(*backup));
+	snprintf(backup->id, sizeof(backup->id), "%.*s",
+			 (int) (strlen(name->text) - strlen(".backup")), name->text);
+	snprintf(backup->key, sizeof(backup->key), "%s", key);
+	backup->tli = name->tli;
+	(void) wa_walname_segno(name, segment_bytes, &backup->start_segno, err);
+	backup->stop_segno = backup->start_segno;
+
+	code = read_text(builder, key, name, &text, &length, err);
+	if (code == WA_OK)
+		code = wa_backuphistory_parse(text, length, key, &backup->history,
+									  err);
+	free(text);
+	if (code == WA_OK)
+	{
+		backup->readable = true;
+		backup->stop_segno = (backup->history.stop_lsn - 1) / segment_bytes;
+		return WA_OK;
+	}
+	snprintf(backup->reason, sizeof(backup->reason), "%.*s",
+			 (int) sizeof(backup->reason) - 1, err->message);
+	return fatal(code) ? code : add_doubt(builder, key, err->message, err);
+}
+
+static WaCode
+add_partial(Builder *builder, const WaWalName *name, uint64_t segno,
+			const char *key, WaError *err)
+{
+	WaTimeline *timeline = timeline_of(builder->catalogue, name->tli);
+	WaPartial  *partial;
+
+	if (timeline == NULL ||
+		!grow_by_count(&timeline->partials, timeline->partials_count,
+					   sizeof(*partial)))
+		return no_memory(err);
+	partial = &timeline->partials[timeline->partials_count++];
+	partial->segno = segno;
+	snprintf(partial->key, sizeof(partial->key), "%s", key);
+	return WA_OK;
+}
+
+static WaCode
+add_segment(Builder *builder, const WaWalName *name, uint64_t segno,
+			const char *key, WaError *err)
+{
+	Found	   *found;
+	WaStat		stat = {0};
+
+	if (builder->depth >= WA_CATALOGUE_SIZES)
+	{
+		WaCode		code = wa_store_stat(builder->store, key, &stat, err);
+
+		if (code == WA_NOT_FOUND)
+			return WA_OK;		/* removed while we look */
+		if (code != WA_OK)
+			return code;
+		builder->catalogue->stored_bytes += stat.bytes;
+	}
+	if (!grow(&builder->found, builder->found_count,
+			  &builder->found_capacity, sizeof(*found)))
+		return no_memory(err);
+	found = &builder->found[builder->found_count++];
+	found->tli = name->tli;
+	found->segno = segno;
+	found->stored_bytes = stat.bytes;
+	return WA_OK;
+}
+
+static WaCode
+take_object(void *arg, const char *text, bool is_prefix, WaError *err)
+{
+	Builder    *builder = arg;
+	char		key[2 * WA_KEY_BYTES];
+	WaWalName	name;
+	uint64_t	segno = 0;
+
+	if (snprintf(key, sizeof(key), "%s/%s", builder->directory, text) >=
+		WA_KEY_BYTES || is_prefix ||
+		wa_layout_parse(key, &name, err) != WA_OK ||
+		(name.kind != WA_KIND_HISTORY &&
+		 wa_walname_segno(&name, builder->catalogue->marker.segment_bytes,
+						  &segno, err) != WA_OK))
+	{
+		builder->catalogue->foreign++;
+		return WA_OK;
+	}
+	builder->catalogue->objects++;
+	switch (name.kind)
+	{
+		case WA_KIND_HISTORY:
+			return add_history(builder, &name, key, err);
+		case WA_KIND_BACKUP:
+			return add_backup(builder, &name, key, err);
+		case WA_KIND_PARTIAL:
+			return add_partial(builder, &name, segno, key, err);
+		case WA_KIND_SEGMENT:
+			return add_segment(builder, &name, segno, key, err);
+	}
+	return WA_OK;
+}
+
+static WaCode
+take_top(void *arg, const char *text, bool is_prefix, WaError *err)
+{
+	Builder    *builder = arg;
+
+	if (!is_prefix)
+		return take_object(arg, text, is_prefix, err);
+	if (strlen(builder->directory) + 1 + strlen(text) >= WA_KEY_BYTES)
+	{
+		builder->catalogue->foreign++;
+		return WA_OK;
+	}
+	if (!grow(&builder->directories, builder->directories_count,
+			  &builder->directories_capacity, WA_KEY_BYTES))
+		return no_memory(err);
+	snprintf(builder->directories[builder->directories_count++],
+			 WA_KEY_BYTES, "%.20s/%.100s", builder->directory, text);
+	return WA_OK;
+}
+
+static int
+compare_found(const void *a, const void *b)
+{
+	const Found *left = a;
+	const Found *right = b;
+
+	if (left->tli != right->tli)
+		return left->tli < right->tli ? -1 : 1;
+	return left->segno < right->segno ? -1 : left->segno > right->segno;
+}
+
+/* Runs come in order, since directories are visited in order of names. */
+static WaCode
+make_runs(Builder *builder, WaError *err)
+{
+	if (builder->found_count > 0)
+		qsort(builder->found, builder->found_count, sizeof(Found),
+			  compare_found);
+	for (size_t i = 0; i < builder->found_count; i++)
+	{
+		const Found *found = &builder->found[i];
+		WaTimeline *timeline = timeline_of(builder->catalogue, found->tli);
+		WaRange    *range;
+
+		if (timeline == NULL)
+			return no_memory(err);
+		range = timeline->ranges_count > 0 ?
+			&timeline->ranges[timeline->ranges_count - 1] : NULL;
+		if (range == NULL || found->segno > range->last + 1)
+		{
+			if (!grow_by_count(&timeline->ranges, timeline->ranges_count,
+							   sizeof(*range)))
+				return no_memory(err);
+			range = &timeline->ranges[timeline->ranges_count++];
+			range->first = found->segno;
+			range->stored_bytes = 0;
+		}
+		range->last = found->segno;
+		range->stored_bytes += found->stored_bytes;
+	}
+	builder->found_count = 0;
+	return WA_OK;
+}
+
+static int
+compare_keys(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+static int
+compare_backups(const void *a, const void *b)
+{
+	const WaBackup *left = a;
+	const WaBackup *right = b;
+
+	if (left->start_segno != right->start_segno)
+		return left->start_segno < right->start_segno ? -1 : 1;
+	return strcmp(left->id, right->id);
+}
+
+static WaCode
+count_one(void *arg, const char *text, bool is_prefix, WaError *err)
+{
+	uint64_t   *count = arg;
+
+	(*count)++;
+	return WA_OK;
+}
+
+static WaCode
+list_all(Builder *builder, WaError *err)
+{
+	WaStat		stat;
+	WaCode		code;
+
+	/* a "wal" that has been taken away is no empty archive */
+	code = wa_store_stat(builder->store, WA_PREFIX_WAL "/0", &stat, err);
+	if (code != WA_NOT_FOUND && code != WA_OK)
+		return code;
+	snprintf(builder->directory, sizeof(builder->directory), "%s",
+			 WA_PREFIX_WAL);
+	if (wa_store_list(builder->store, WA_PREFIX_WAL, take_top, builder,
+					  err) != WA_OK)
+		return err->code;
+	if (builder->directories_count > 0)
+		qsort(builder->directories, builder->directories_count, WA_KEY_BYTES,
+			  compare_keys);
+	for (size_t i = 0; i < builder->directories_count; i++)
+	{
+		memcpy(builder->directory, builder->directories[i], WA_KEY_BYTES);
+		if (wa_store_list(builder->store, builder->directory, take_object,
+						  builder, err) != WA_OK ||
+			make_runs(builder, err) != WA_OK)
+			return err->code;
+	}
+	return wa_store_list(builder->store, "damaged", count_one,
+						 &builder->catalogue->aside, err);
+}
+
+WaCode
+wa_catalogue_read(WaStore *store, const WaMarker *marker,
+				  WaCatalogueDepth depth, WaZstd *zstd,
+				  WaCatalogue *catalogue, WaError *err)
+{
+	Builder		builder = {
+		.catalogue = catalogue,
+		.store = store,
+		.zstd = zstd,
+		.depth = depth
+	};
+	WaCode		code;
+
+	memset(catalogue, 0, sizeof(*catalogue));
+	catalogue->marker = *marker;
+	code = list_all(&builder, err);
+	free(builder.found);
+	free(builder.directories);
+	if (code != WA_OK)
+	{
+		wa_catalogue_free(catalogue);
+		return code;
+	}
+	if (catalogue->backups_count > 0)
+		qsort(catalogue->backups, catalogue->backups_count, sizeof(WaBackup),
+			  compare_backups);
+	return WA_OK;
+}
+
+void
+wa_catalogue_free(WaCatalogue *catalogue)
+{
+	for (size_t i = 0; i < catalogue->timelines_count; i++)
+	{
+		wa_history_free(&catalogue->timelines[i].history);
+		free(catalogue->timelines[i].ranges);
+		free(catalogue->timelines[i].partials);
+	}
+	free(catalogue->timelines);
+	free(catalogue->backups);
+	free(catalogue->doubts);
+	memset(catalogue, 0, sizeof(*catalogue));
+}
+
+const WaTimeline *
+wa_catalogue_timeline(const WaCatalogue *catalogue, uint32_t tli)
+{
+	for (size_t i = 0; i < catalogue->timelines_count; i++)
+		if (catalogue->timelines[i].tli == tli)
+			return &catalogue->timelines[i];
+	return NULL;
+}
+
+const WaRange *
+wa_timeline_range(const WaTimeline *timeline, uint64_t segno)
+{
+	size_t		low = 0;
+	size_t		high = timeline->ranges_count;
+
+	while (low < high)
+	{
+		size_t		middle = low + (high - low) / 2;
+
+		if (timeline->ranges[middle].last < segno)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < timeline->ranges_count && timeline->ranges[low].first <= segno)
+		return &timeline->ranges[low];
+	return NULL;
+}
