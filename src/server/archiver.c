@@ -380,6 +380,10 @@ walarch_archiver_configured(void)
 	if (walarch_archive != NULL && walarch_archive[0] != '\0')
 		return true;
 
+	/* the archive may be another one when it is set again */
+	if (ahead != NULL)
+		wa_lookahead_forget(ahead);
+
 	/* perhaps it is set, to something that was not accepted */
 	check_settings();
 	return false;

@@ -1027,6 +1027,31 @@ test_archive_changes(void)
 	nothing_staged("another archive");
 }
 
+/* Memory serves the next calls; who asks later asks the archive. */
+static void
+test_memory(void)
+{
+	staged_to(2, 5);
+	must(ask(wal(1, 2)) == WA_OK);
+	must(rename(object_of(wal(1, 3)), in("elsewhere")) == 0);
+	wa_lookahead_forget(ahead);
+	is_code(ask(wal(1, 3)), WA_OK, &err, "after nobody asked for a while");
+	ok(there(wal(1, 3)), "it is not answered from memory");
+	nothing_staged("forgotten");
+
+	staged_to(2, 5);
+	must(ask(wal(1, 2)) == WA_OK);
+	is_code(ask("00000002.history"), WA_NOT_FOUND, &err, "a failure");
+	must(unlink(object_of(wal(1, 3))) == 0);
+	is_code(ask(wal(1, 3)), WA_OK, &err, "after a failure");
+	ok(there(wal(1, 3)), "it is not answered from memory either");
+	nothing_staged("a failure");
+
+	staged_to(2, 5);
+	wa_lookahead_forget(ahead);
+	nothing_staged("forgotten before it was committed");
+}
+
 static void
 test_existing(void)
 {
@@ -1697,6 +1722,7 @@ main(int argc, char **argv)
 	test_failure();
 	test_sync();
 	test_archive_changes();
+	test_memory();
 	test_existing();
 	test_hanging();
 	test_close();
