@@ -100,6 +100,20 @@ wa_dir_sync_name(DirStore *self, const char *key, WaError *err)
 	return WA_OK;
 }
 
+/* A directory made just now may have the inode of one that was removed. */
+static WaCode
+forget_dir(DirStore *self, const char *key, WaError *err)
+{
+	struct stat st;
+	int			result;
+
+	WA_DIR_IO(self, result, fstatat(self->fd, key, &st, AT_SYMLINK_NOFOLLOW));
+	if (result != 0)
+		return wa_dir_fail(err, errno, "stat", self, key);
+	wa_memo_forget(self->options.memo, st.st_dev, st.st_ino);
+	return WA_OK;
+}
+
 /* Create the directories above a key where they are missing. */
 WaCode
 wa_dir_make_parents(DirStore *self, const char *key, WaError *err)
@@ -116,6 +130,8 @@ wa_dir_make_parents(DirStore *self, const char *key, WaError *err)
 		WA_DIR_IO(self, result, mkdirat(self->fd, part, self->options.dir_mode));
 		if (result != 0 && errno != EEXIST)
 			return wa_dir_fail(err, errno, "create directory", self, part);
+		if (result == 0 && forget_dir(self, part, err) != WA_OK)
+			return err->code;
 	}
 	return WA_OK;
 }
