@@ -136,17 +136,22 @@ wa_dir_make_parents(DirStore *self, const char *key, WaError *err)
 	return WA_OK;
 }
 
-/* Remember that the directory of a key awaits its fsync. */
+/*
+ * Remember that the directory of a key awaits its fsync.  Nobody relies on
+ * what was set aside: it never becomes suspect.
+ */
 WaCode
-wa_dir_note_dirty(DirStore *self, const char *key, WaError *err)
+wa_dir_note_dirty(DirStore *self, const char *key, bool aside, WaError *err)
 {
 	if (self->dirty_count == WA_DIR_DIRTY_MAX &&
 		wa_store_sync(&self->store, err) != WA_OK)
 	{
-		wa_store_memo_suspect_add(self->options.memo, key);
+		if (!aside)
+			wa_store_memo_suspect_add(self->options.memo, key);
 		self->dirty_lost = true;
 		return err->code;
 	}
+	self->dirty_aside[self->dirty_count] = aside;
 	memccpy(self->dirty[self->dirty_count++], key, '\0', WA_KEY_BYTES);
 	return WA_OK;
 }
@@ -158,6 +163,10 @@ wa_dir_sync(WaStore *store, WaError *err)
 	WaCode		code = WA_OK;
 	char		parents[WA_DIR_DIRTY_MAX][WA_KEY_BYTES];
 
+	/* in doubt from here on: nobody may be left to hear of a late failure */
+	for (int i = 0; i < self->dirty_count; i++)
+		if (!self->dirty_aside[i])
+			wa_store_memo_suspect_add(self->options.memo, self->dirty[i]);
 	for (int i = 0; i < self->dirty_count && code == WA_OK; i++)
 	{
 		bool		done = false;
@@ -169,9 +178,9 @@ wa_dir_sync(WaStore *store, WaError *err)
 		if (!done)
 			code = wa_dir_sync_name(self, self->dirty[i], err);
 	}
-	if (code != WA_OK)
+	if (code == WA_OK || code == WA_CANCELLED)
 		for (int i = 0; i < self->dirty_count; i++)
-			wa_store_memo_suspect_add(self->options.memo, self->dirty[i]);
+			wa_memo_suspect_clear(self->options.memo, self->dirty[i]);
 	self->dirty_count = 0;
 	if (code == WA_OK && self->dirty_lost)
 		code = wa_fail(err, WA_IO, "an fsync of a directory below \"%s\" "
