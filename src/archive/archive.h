@@ -66,6 +66,13 @@ extern WaCode wa_archive_visit(WaArchive *archive, WaBeat *beat,
 							   WaStore **store, WaVisit *visit,
 							   WaError *err);
 
+/*
+ * What visits have found new since the last call, whoever made them and
+ * whatever became of them; the rest of *visit stays.  Never waits for
+ * storage.
+ */
+extern void wa_archive_take_news(WaArchive *archive, WaVisit *visit);
+
 /* Has an fsync of this visible object failed? */
 extern bool wa_archive_suspects(WaArchive *archive, const char *key);
 

@@ -203,7 +203,9 @@ answer(WaLookahead *ahead, WaCode code, const WaPushResult *result,
 	if (ahead->count > 0 && ahead->window[0] == ahead->asked)
 		shift_window(ahead, 1);
 	ahead->asked = NULL;
-	if (code != WA_OK)
+	if (code == WA_OK)
+		wa_archive_take_news(ahead->archive, &ahead->result.visit);
+	else
 		forget_committed(ahead);
 
 	/* what is staged must not take the room that this one needs */

@@ -1050,6 +1050,27 @@ test_memory(void)
 	staged_to(2, 5);
 	wa_lookahead_forget(ahead);
 	nothing_staged("forgotten before it was committed");
+
+	/* what is new about the archive is told, whoever saw it first */
+	staged_to(2, 5);
+	{
+		size_t		length;
+		unsigned char *marker = read_file(in("archive/archive.id"), &length);
+		char	   *id = strstr((char *) marker, "archive-id: ");
+		bool		told = false;
+
+		must(id != NULL);
+		id[12] = id[12] == '0' ? '1' : '0';
+		write_file(in("archive/archive.id"), marker, length);
+		free(marker);
+		for (int number = 2; number <= 5; number++)
+		{
+			must(ask(wal(1, number)) == WA_OK);
+			told |= result.visit.attached.new_id;
+		}
+		ok(told, "another archive id is told of");
+	}
+	nothing_staged("another archive id");
 }
 
 static void
