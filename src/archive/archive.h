@@ -17,7 +17,7 @@
 typedef struct WaArchive WaArchive;
 
 /* Objects that are visible although an fsync of them failed. */
-#define WA_SUSPECTS_MAX		8
+#define WA_SUSPECTS_MAX		24
 
 typedef struct WaSuspects
 {

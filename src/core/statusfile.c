@@ -10,11 +10,11 @@
 #include "core/crc32c.h"
 
 #define MAGIC		UINT32_C(0x53415741)	/* "AWAS" */
-#define VERSION		2
+#define VERSION		3
 #define HEADER		16
 
 /* Fixed widths and no padding: the struct is the format. */
-_Static_assert(sizeof(WaStatus) == 3680, "the status file has changed: "
+_Static_assert(sizeof(WaStatus) == 6240, "the status file has changed: "
 			   "give it another VERSION");
 
 void
