@@ -220,6 +220,7 @@ foreach my $case (
 	is(join(' ', grep { /kept|stderr|pipe:/ } map { readlink($_) // '' } glob("/proc/$pid/fd/*")), '',
 		'nothing inherited is open');
 	is(readlink("/proc/$pid/cwd"), '/', 'it stands in nobody\'s way');
+	is(slurp_file("/proc/$pid/comm"), "walarch\n", 'it has its name also where only the short one is shown');
 	my ($group, $session) = (split ' ', slurp_file("/proc/$pid/stat") =~ s/.*\)//sr)[ 2 .. 3 ];
 	ok($session != getpgrp() && $group != getpgrp(), 'a session of its own');
 	request($dir, $wals[1]) foreach 1 .. 3;

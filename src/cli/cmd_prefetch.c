@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -259,6 +260,8 @@ wa_cmd_prefetch(int argc, char **argv)
 	WaError		ignored;
 	int			listener;
 
+	/* what was executed is called exe: top and the kernel's log show that */
+	(void) prctl(PR_SET_NAME, "walarch");
 	handle_signals();
 	if (!let_go())
 		return WA_EXIT_FAILED;
