@@ -274,8 +274,13 @@ wa_cmd_prefetch(int argc, char **argv)
 	if (getppid() == ahead.postmaster.pid &&
 		options.prefetch == WA_GET_PREFETCH_DEFAULT)
 		return WA_EXIT_OK;
-	listener = wa_handover_listen(ahead.key);
-	if (listener < 0)
+
+	/*
+	 * One for a server, also where each restore command has a network of its
+	 * own and reaches no socket of another.
+	 */
+	if (wa_postmaster_lock(AT_FDCWD, strtoull(ahead.key, NULL, 16)) < 0 ||
+		(listener = wa_handover_listen(ahead.key)) < 0)
 	{
 		/* another was quicker: it should know where recovery is */
 		(void) wa_handover_tell(ahead.key, &ahead.name);
