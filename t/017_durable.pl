@@ -240,6 +240,79 @@ is($status->{replaced_count}, $before->{replaced_count} + 1,
   or diag(log_since($node, $position));
 object_is($archive, $wal, data_file($node, "pg_wal/$wal"), 'and the object is good');
 is(join(' ', temporary_files($archive)), '', 'nothing is left in tmp/');
+# --- and when another archive was tried in between
+
+sub fails_and_fails
+{
+	my ($tracer) = trace('-e', 'trace=fsync', '-e', 'inject=fsync:error=EIO:when=2+');
+	my $failed = status($node)->{failed_count};
+	my $wal = switch_wal($node);
+
+	wait_status($node, "failed_count > $failed");
+	return ($tracer, $wal);
+}
+
+$before = status($node);
+($tracer, $wal) = fails_and_fails();
+set_conf($node, 'walarch.archive', $node->basedir . '/nowhere');
+wait_until('another archive to fail',
+	sub { kick($node); status($node)->{last_error} =~ /nowhere/ });
+root_do('kill', $tracer);
+set_conf($node, 'walarch.archive', $archive);
+wait_until('the first one to be used', sub { kick($node); is_archived($node, $wal) });
+$status = status($node);
+is($status->{identical_count}, $before->{identical_count}, 'away and back: not taken for identical');
+is($status->{replaced_count}, $before->{replaced_count} + 1, 'but written anew');
+
+# --- an fsync fails so late that nobody waits for it, and the archiver dies
+
+set_conf($node, 'walarch.timeout', '1s');
+switch_and_archive($node);
+$before = status($node);
+($tracer, $out) = trace('-e', 'trace=fsync', '-e', 'inject=fsync:error=EIO:delay_enter=5000000:when=2');
+$wal = switch_wal($node);
+wait_until('an fsync to fail late', sub { slurp_file($out) =~ /EIO/ });
+ok(!is_archived($node, $wal), 'a late failure');
+$archiver = archiver_pid($node);
+kill 'KILL', $archiver;
+eval { root_do('kill', $tracer) };
+wait_until('another archiver', sub { (eval { archiver_pid($node) } || $archiver) ne $archiver });
+wait_archived($node, $wal);
+$status = status($node);
+is($status->{identical_count}, $before->{identical_count}, 'is not forgotten with the archiver');
+is($status->{replaced_count}, $before->{replaced_count} + 1, 'but written anew');
+set_conf($node, 'walarch.timeout', '60s');
+
+# --- many failures do not make every object suspect
+
+$before = status($node);
+my $first_dir = "$archive/wal/" . substr($first, 0, 16);
+($tracer) = trace('-P', $first_dir, '-e', 'trace=fsync', '-e', 'inject=fsync:error=EIO');
+$wal = switch_wal($node);
+wait_until('failures',
+	sub { kick($node); status($node)->{failed_count} > $before->{failed_count} + 10 });
+root_do('kill', $tracer);
+wait_until('the end of them', sub { kick($node); is_archived($node, $wal) });
+$node->stop;
+present_again($node, $second);
+$node->start;
+wait_archived($node);
+is(join(' ', grep { /^\Q$second\E/ } damaged_files($archive)), '',
+	'what was durable long before the failures is still trusted');
+
+# --- a directory that was removed and is made again
+
+for my $round (1 .. 5)
+{
+	system('rm', '-rf', $first_dir) == 0 or die "could not remove \"$first_dir\"";
+	($tracer, $out) = trace(@syscalls);
+	switch_and_archive($node);
+	root_do('kill', $tracer);
+	@calls = calls($out);
+	ok(find(\@calls, 0, 'fsync', qr/<\Q$archive\E\/wal>/) >= 0,
+		"round $round: its name is synced again, whatever its inode")
+	  or diag(story(\@calls));
+}
 $node->stop;
 
 done_testing();

@@ -10,6 +10,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use POSIX ();
 use Time::HiRes ();
 
 use RootHelper;
@@ -137,7 +138,7 @@ is(status($node)->{compression_level}, 3, 'what comes after it is not');
 
 SKIP:
 {
-	skip 'slowing down an archiver needs root and strace', 20 unless $can_trace;
+	skip 'slowing down an archiver needs root and strace', 24 unless $can_trace;
 
 	# --- other settings in the middle
 
@@ -179,6 +180,36 @@ SKIP:
 	cmp_ok(@old + @new, '>=', scalar @wal, 'and none is missing in both');
 	all_whole($archive, 'the old archive', @old);
 	all_whole($second, 'the new archive', @new);
+
+	# --- switched off in the middle, and another archive under the same path
+
+	my $third = $node->basedir . '/third';
+	mkdir $third, 0700 or die "could not make \"$third\": $!";
+	@wal = backlog(40);
+	($tracer) = trace('-e', 'trace=rename', '-e', 'inject=rename:delay_enter=100000');
+	set_conf($node, 'walarch.archive', $third);
+	my $acknowledged;
+	for (1 .. 20)
+	{
+		my $count = archived(@wal);
+		wait_until('a part of the backlog', sub { archived(@wal) > $count });
+		set_conf($node, 'walarch.archive', '');
+		wait_status($node, "state = 'unconfigured'");
+		wait_until('archiving to end',
+			sub { my $before = archived(@wal); Time::HiRes::sleep(0.3); archived(@wal) == $before });
+		$acknowledged = archived(@wal);
+		last if visible($third, @wal) > $acknowledged || $acknowledged > 30;
+		set_conf($node, 'walarch.archive', $third);
+	}
+	root_do('kill', $tracer);
+	cmp_ok(scalar visible($third, @wal), '>', $acknowledged, 'some are committed and not yet asked for');
+	rename $third, "$third.old" or die "could not rename \"$third\": $!";
+	mkdir $third, 0700 or die "could not make \"$third\": $!";
+	is((run_in('/', $ENV{WALARCH_BIN}, 'init', '--archive', $third, '-D', $node->data_dir))[0], 0,
+		'a new archive under the same path');
+	set_conf($node, 'walarch.archive', $third);
+	wait_archived($node);
+	all_whole($third, 'what was acknowledged for the new one is in it', @wal[ $acknowledged .. $#wal ]);
 
 	# --- unwritable in the middle, and mended
 
@@ -274,6 +305,21 @@ SKIP:
 	wait_until('another archive to take them', sub { kick($node); archived(@wal) == @wal });
 	all_whole($archive, 'another archive', @wal[ 5 .. $#wal ]);
 }
+
+# --- something else in place of a segment holds up nobody for longer than it lies there
+
+set_conf($node, 'walarch.timeout', '1s');
+@wal = backlog(8);
+my $segment = data_file($node, "pg_wal/$wal[4]");
+rename $segment, "$segment.kept" or die "could not rename \"$segment\": $!";
+POSIX::mkfifo($segment, 0600) or die "could not make \"$segment\": $!";
+set_conf($node, 'walarch.archive', $archive);
+like(wait_status($node, "state = 'failing'")->{last_error}, qr/is not a regular file/, 'a FIFO is refused');
+is(archived(@wal), 4, 'those before it are archived');
+rename "$segment.kept", $segment or die "could not rename \"$segment.kept\": $!";
+wait_until('the rest', sub { kick($node); archived(@wal) == @wal });
+all_whole($archive, 'a FIFO for a while', @wal);
+set_conf($node, 'walarch.timeout', '60s');
 
 # --- a new timeline with a backlog of the old
 

@@ -220,6 +220,7 @@ foreach my $case (
 	is(join(' ', grep { /kept|stderr|pipe:/ } map { readlink($_) // '' } glob("/proc/$pid/fd/*")), '',
 		'nothing inherited is open');
 	is(readlink("/proc/$pid/cwd"), '/', 'it stands in nobody\'s way');
+	is(slurp_file("/proc/$pid/comm"), "walarch\n", 'it has its name also where only the short one is shown');
 	my ($group, $session) = (split ' ', slurp_file("/proc/$pid/stat") =~ s/.*\)//sr)[ 2 .. 3 ];
 	ok($session != getpgrp() && $group != getpgrp(), 'a session of its own');
 	request($dir, $wals[1]) foreach 1 .. 3;
@@ -241,6 +242,23 @@ foreach my $case (
 	wait_held($dir, 8);
 	is_delivered(request($dir, $wals[3]), $wals[3], 'it answers again');
 	is(join(' ', prefetchers($dir)), $pid, 'and is the same');
+}
+SKIP:
+{
+	# Restore commands that cannot see each other's sockets.
+	my @alone = qw(unshare -Un --map-current-user);
+	skip 'needs name spaces of its own', 9 if system("@alone true 2>/dev/null") != 0;
+	my ($dir) = sleeping_server('alone', 'recovery.signal');
+
+	foreach my $i (0 .. 3)
+	{
+		unlink "$dir/pg_wal/RECOVERYXLOG";
+		is_delivered(ask_end(ask_begin($dir, \@alone, 'get', '--archive', $archive, $wals[$i], $p)), $wals[$i],
+			"in a network of its own, number $i");
+		wait_held($dir, 8) if $i == 0;
+	}
+	eval { wait_until('the others to see that there is one', sub { prefetchers($dir) == 1 }, 10) };
+	is(scalar(prefetchers($dir)) . ' ' . held($dir), '1 8', 'one prefetcher is enough, also when nobody can ask it');
 }
 {
 	my @ended;

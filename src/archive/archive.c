@@ -21,6 +21,8 @@ struct WaArchive
 	pthread_mutex_t mutex;		/* one attach at a time; guards the rest */
 	bool		swept_once;
 	char		noted_id[WA_ARCHIVE_ID_TEXT_BYTES];	/* in walarch.known */
+	pthread_mutex_t news_mutex; /* held for moments; guards: */
+	WaVisit		news;			/* not taken yet */
 };
 
 WaArchive *
@@ -44,6 +46,7 @@ wa_archive_open(const WaArchiveConfig *config)
 	if (config->suspects.count > WA_SUSPECTS_MAX)
 		wa_store_memo_suspect_all(archive->memo);
 	pthread_mutex_init(&archive->mutex, NULL);
+	pthread_mutex_init(&archive->news_mutex, NULL);
 	atomic_init(&archive->holders, 1);
 	return archive;
 }
@@ -61,6 +64,7 @@ wa_archive_close(WaArchive *archive)
 		return;
 	wa_store_memo_close(archive->memo);
 	pthread_mutex_destroy(&archive->mutex);
+	pthread_mutex_destroy(&archive->news_mutex);
 	free(archive);
 }
 
@@ -129,6 +133,32 @@ sweep_once(WaArchive *archive, WaStore *store, WaVisit *visit, WaError *err)
 	return WA_OK;
 }
 
+static void
+note_news(WaArchive *archive, const WaVisit *visit)
+{
+	pthread_mutex_lock(&archive->news_mutex);
+	archive->news.attached.created |= visit->attached.created;
+	archive->news.attached.new_id |= visit->attached.new_id;
+	archive->news.attached.marker = visit->attached.marker;
+	archive->news.sweep_done |= visit->sweep_done;
+	archive->news.swept += visit->swept;
+	pthread_mutex_unlock(&archive->news_mutex);
+}
+
+void
+wa_archive_take_news(WaArchive *archive, WaVisit *visit)
+{
+	pthread_mutex_lock(&archive->news_mutex);
+	visit->attached = archive->news.attached;
+	visit->sweep_done = archive->news.sweep_done;
+	visit->swept = archive->news.swept;
+	archive->news.attached.created = false;
+	archive->news.attached.new_id = false;
+	archive->news.sweep_done = false;
+	archive->news.swept = 0;
+	pthread_mutex_unlock(&archive->news_mutex);
+}
+
 /* Workers take turns; waiting for one that hangs counts as hanging. */
 static bool
 lock(WaArchive *archive, WaBeat *beat)
@@ -162,7 +192,10 @@ wa_archive_visit(WaArchive *archive, WaBeat *beat, WaStore **store,
 	{
 		err->code = attach(archive, *store, &visit->attached, err);
 		if (err->code == WA_OK)
+		{
 			err->code = sweep_once(archive, *store, visit, err);
+			note_news(archive, visit);
+		}
 		pthread_mutex_unlock(&archive->mutex);
 	}
 	if (err->code != WA_OK)

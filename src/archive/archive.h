@@ -17,7 +17,7 @@
 typedef struct WaArchive WaArchive;
 
 /* Objects that are visible although an fsync of them failed. */
-#define WA_SUSPECTS_MAX		8
+#define WA_SUSPECTS_MAX		24
 
 typedef struct WaSuspects
 {
@@ -65,6 +65,13 @@ typedef struct WaVisit
 extern WaCode wa_archive_visit(WaArchive *archive, WaBeat *beat,
 							   WaStore **store, WaVisit *visit,
 							   WaError *err);
+
+/*
+ * What visits have found new since the last call, whoever made them and
+ * whatever became of them; the rest of *visit stays.  Never waits for
+ * storage.
+ */
+extern void wa_archive_take_news(WaArchive *archive, WaVisit *visit);
 
 /* Has an fsync of this visible object failed? */
 extern bool wa_archive_suspects(WaArchive *archive, const char *key);

@@ -3,8 +3,9 @@
  *	  How segments fetched ahead change hands.
  *
  * A message is one letter and a name: "T" takes, "A" only tells; the answer
- * is one letter, "Y" with a descriptor or "N".  The command must never hang
- * on the keeper: nothing but the answer is waited for, and that not for long.
+ * is one letter, "Y" with a descriptor or "N", after any number of "W", which
+ * say that work goes on.  The command must never hang on the keeper: nothing
+ * but these is waited for, and each not for long.
  */
 #include "archive/handover.h"
 
@@ -19,7 +20,7 @@
 
 #include "core/digest.h"
 
-#define KEY_FORMAT			1	/* another one for another protocol */
+#define KEY_FORMAT			2	/* another one for another protocol */
 #define BACKLOG				8
 #define REQUEST_WAIT_MS		20
 #define REQUEST_BYTES		(1 + WA_SEGMENT_NAME_LENGTH)
@@ -119,9 +120,9 @@ wa_handover_tell(const char *key, const WaWalName *name)
 	return reached;
 }
 
-/* The descriptor of an answer, or -1. */
+/* The descriptor of an answer, or -1; *again: another one will come. */
 static int
-receive(int from)
+receive(int from, bool *again)
 {
 	union
 	{
@@ -140,8 +141,10 @@ receive(int from)
 	int			fd;
 
 	memset(&control, 0, sizeof(control));
+	*again = false;
 	if (recvmsg(from, &message, MSG_CMSG_CLOEXEC) != 1)
 		return -1;
+	*again = letter == 'W';
 	header = CMSG_FIRSTHDR(&message);
 	if (header == NULL || header->cmsg_level != SOL_SOCKET ||
 		header->cmsg_type != SCM_RIGHTS ||
@@ -159,14 +162,15 @@ wa_handover_take(const char *key, const WaWalName *name, int patience_ms,
 				 int *fd)
 {
 	bool		reached;
+	bool		again = true;
 	struct pollfd answer = {.events = POLLIN};
 
 	*fd = -1;
 	answer.fd = ask(key, 'T', name, &reached);
 	if (answer.fd < 0)
 		return reached;
-	if (poll(&answer, 1, patience_ms) > 0)
-		*fd = receive(answer.fd);
+	while (again && poll(&answer, 1, patience_ms) > 0)
+		*fd = receive(answer.fd, &again);
 	close(answer.fd);
 	return true;
 }
@@ -218,6 +222,14 @@ wa_handover_request(int listener, WaWalName *name, int *client)
 		close(fd);
 	}
 	return false;
+}
+
+void
+wa_handover_hold_on(int client)
+{
+	ssize_t		sent = send(client, "W", 1, MSG_NOSIGNAL);
+
+	(void) sent;				/* it has given up, or has enough of them */
 }
 
 void

@@ -33,8 +33,8 @@ extern bool wa_handover_key(const WaPostmaster *postmaster,
 extern bool wa_handover_tell(const char *key, const WaWalName *name);
 
 /*
- * The same, and its file, for which to wait at most so long: it may be about
- * to be done.  *fd is -1 when it has none.
+ * The same, and its file, for which to wait at most so long after each sign
+ * of life: it may be being fetched.  *fd is -1 when it has none.
  */
 extern bool wa_handover_take(const char *key, const WaWalName *name,
 							 int patience_ms, int *fd);
@@ -49,6 +49,12 @@ extern int	wa_handover_listen(const char *key);
  * that wants to be answered.
  */
 extern bool wa_handover_request(int listener, WaWalName *name, int *client);
+
+/*
+ * Its file is being fetched, and that goes on: to begin anew would only take
+ * longer.
+ */
+extern void wa_handover_hold_on(int client);
 
 /* Answer with a file, or -1 for none; closes both. */
 extern void wa_handover_answer(int client, int fd);

@@ -170,6 +170,21 @@ look_after_window(WaLookahead *ahead, uint64_t now_ms, uint64_t timeout_ms)
 	}
 }
 
+/*
+ * What was committed ahead is good for the next calls only.  After a failure
+ * they may be long in coming, and the archive be another one by then.
+ */
+static void
+forget_committed(WaLookahead *ahead)
+{
+	int			count = 0;
+
+	while (count < ahead->count &&
+		   ahead->window[count]->state == WA_AHEAD_COMMITTED)
+		count++;
+	drop_window(ahead, count);
+}
+
 /* The asked file is answered for, and no part of the window any more. */
 static void
 answer(WaLookahead *ahead, WaCode code, const WaPushResult *result,
@@ -188,6 +203,10 @@ answer(WaLookahead *ahead, WaCode code, const WaPushResult *result,
 	if (ahead->count > 0 && ahead->window[0] == ahead->asked)
 		shift_window(ahead, 1);
 	ahead->asked = NULL;
+	if (code == WA_OK)
+		wa_archive_take_news(ahead->archive, &ahead->result.visit);
+	else
+		forget_committed(ahead);
 
 	/* what is staged must not take the room that this one needs */
 	if (code == WA_NO_SPACE)
@@ -629,6 +648,14 @@ wa_lookahead_ask(WaLookahead *ahead, const WaAheadRequest *request,
 		submit_asked(ahead);
 	}
 	return WA_OK;
+}
+
+void
+wa_lookahead_forget(WaLookahead *ahead)
+{
+	wa_lookahead_give_up(ahead);
+	ahead->answered = false;
+	drop_window(ahead, ahead->count);
 }
 
 int

@@ -66,6 +66,12 @@ extern WaCode wa_lookahead_answer(WaLookahead *ahead, WaPushResult *result,
 extern void wa_lookahead_give_up(WaLookahead *ahead);
 
 /*
+ * Nobody asks for a while: what was archived or staged ahead is not
+ * remembered, since the archive may meanwhile become another one.
+ */
+extern void wa_lookahead_forget(WaLookahead *ahead);
+
+/*
  * End, whatever is going on; waits for what does not come back no longer than
  * patience_ms.  Safe on NULL.
  */

@@ -105,3 +105,21 @@ wa_postmaster_read(int dir_fd, WaPostmaster *postmaster)
 	postmaster->inode = st.st_ino;
 	return true;
 }
+
+int
+wa_postmaster_lock(int dir_fd, uint64_t place)
+{
+	struct flock lock = {
+		.l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = (off_t) (place >> 1),	/* an offset has a sign */
+		.l_len = 1
+	};
+	int			fd = openat(dir_fd, PID_FILE, O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}

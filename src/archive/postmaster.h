@@ -27,6 +27,12 @@ typedef struct WaPostmaster
  */
 extern bool wa_postmaster_read(int dir_fd, WaPostmaster *postmaster);
 
+/*
+ * Lock one of many places of that file: a descriptor to keep, or -1 when
+ * another process has this place, or there is no such file.
+ */
+extern int	wa_postmaster_lock(int dir_fd, uint64_t place);
+
 /* Does it live?  A zombie does not. */
 extern bool wa_postmaster_lives(const WaPostmaster *postmaster);
 

@@ -235,7 +235,8 @@ open_source(WaPush *push, WaError *err)
 	int			fd;
 	int			result;
 
-	WA_BEAT(push->beat, fd, open(push->source, O_RDONLY | O_CLOEXEC));
+	WA_BEAT(push->beat, fd, open(push->source,
+							  O_RDONLY | O_CLOEXEC | O_NONBLOCK));
 	if (fd < 0 && errno == ENOENT)
 		return wa_fail(err, WA_NOT_FOUND, "\"%s\" does not exist",
 					   push->source);
@@ -243,6 +244,12 @@ open_source(WaPush *push, WaError *err)
 	if (result != 0)
 	{
 		wa_fail_errno(err, errno, "could not open \"%s\"", push->source);
+		goto fail;
+	}
+	if (!S_ISREG(st.st_mode))
+	{
+		wa_fail(err, WA_INVALID, "\"%s\" is not a regular file",
+				push->source);
 		goto fail;
 	}
 	if (check_source_size(push, (uint64_t) st.st_size, err) != WA_OK)

@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,6 +32,8 @@
 #define IDLE_MS			10000	/* nobody asks, and there is nothing to give */
 #define LONELY_MS		600000	/* nobody asks */
 #define WAITING_MAX		4
+#define HOLD_ON_MS		250		/* how often whoever waits is told to */
+#define STALLED_MS		1000	/* an operation takes too long to wait for */
 
 static void
 end_by_signal(int signal_number, siginfo_t *info, void *context)
@@ -129,6 +132,7 @@ watch_process(pid_t pid)
 typedef struct Waiting
 {
 	int			count;
+	uint64_t	told_ms;
 	struct
 	{
 		int			client;
@@ -175,6 +179,13 @@ serve(WaPrefetch *prefetch, int listener, Waiting *waiting, uint64_t now)
 	for (int i = 0; i < before.count; i++)
 		answer(prefetch, before.clients[i].client, &before.clients[i].name,
 			   waiting);
+	if (waiting->count > 0 && now - waiting->told_ms >= HOLD_ON_MS &&
+		!wa_prefetch_stuck(prefetch, now, STALLED_MS))
+	{
+		for (int i = 0; i < waiting->count; i++)
+			wa_handover_hold_on(waiting->clients[i].client);
+		waiting->told_ms = now;
+	}
 	return asked;
 }
 
@@ -211,7 +222,8 @@ go_on(const WaAhead *ahead, int datadir_fd, int listener,
 			looked_ms = now;
 		}
 		(void) poll(events, sizeof(events) / sizeof(events[0]),
-					events[0].fd >= 0 ? LOOK_MS : LOOK_ALIVE_MS);
+					events[0].fd < 0 ? LOOK_ALIVE_MS :
+					waiting.count > 0 ? HOLD_ON_MS : LOOK_MS);
 		if (events[0].fd >= 0 ? events[0].revents != 0 :
 			!wa_postmaster_lives(&ahead->postmaster))
 			_exit(WA_EXIT_OK);
@@ -259,6 +271,8 @@ wa_cmd_prefetch(int argc, char **argv)
 	WaError		ignored;
 	int			listener;
 
+	/* what was executed is called exe: top and the kernel's log show that */
+	(void) prctl(PR_SET_NAME, "walarch");
 	handle_signals();
 	if (!let_go())
 		return WA_EXIT_FAILED;
@@ -271,8 +285,13 @@ wa_cmd_prefetch(int argc, char **argv)
 	if (getppid() == ahead.postmaster.pid &&
 		options.prefetch == WA_GET_PREFETCH_DEFAULT)
 		return WA_EXIT_OK;
-	listener = wa_handover_listen(ahead.key);
-	if (listener < 0)
+
+	/*
+	 * One for a server, also where each restore command has a network of its
+	 * own and reaches no socket of another.
+	 */
+	if (wa_postmaster_lock(AT_FDCWD, strtoull(ahead.key, NULL, 16)) < 0 ||
+		(listener = wa_handover_listen(ahead.key)) < 0)
 	{
 		/* another was quicker: it should know where recovery is */
 		(void) wa_handover_tell(ahead.key, &ahead.name);

@@ -14,7 +14,7 @@
 #define HEADER		16
 
 /* Fixed widths and no padding: the struct is the format. */
-_Static_assert(sizeof(WaStatus) == 3992, "the status file has changed: "
+_Static_assert(sizeof(WaStatus) == 6552, "the status file has changed: "
 			   "give it another VERSION");
 
 void

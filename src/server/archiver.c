@@ -128,6 +128,19 @@ new_tokens(WaArchiveConfig *config, WaError *err)
 	return true;
 }
 
+/* What the next archive, or the next archiver, is to know. */
+static void
+note_suspects(void)
+{
+	WaSuspects	suspects = {0};
+
+	if (archive == NULL)
+		return;
+	wa_archive_list_suspects(archive, &suspects);
+	status.suspects_count = suspects.count;
+	memcpy(status.suspect_keys, suspects.keys, sizeof(status.suspect_keys));
+}
+
 /* A pool and an archive as the settings want them now. */
 static bool
 set_up(WaError *err)
@@ -150,6 +163,7 @@ set_up(WaError *err)
 	ahead = NULL;
 	if (archive == NULL || strcmp(wanted.archive, setup.archive) != 0)
 	{
+		note_suspects();
 		wa_archive_close(archive);
 		archive = NULL;
 
@@ -161,12 +175,11 @@ set_up(WaError *err)
 		config.file_mode = pg_file_create_mode;
 		config.dir_mode = pg_dir_create_mode;
 		config.now_us = monotonic_us;
-		if (strcmp(wanted.archive, status.archive) == 0)
-		{
-			config.suspects.count = status.suspects_count;
-			memcpy(config.suspects.keys, status.suspect_keys,
-				   sizeof(config.suspects.keys));
-		}
+
+		/* also those of another archive: we may come back to it */
+		config.suspects.count = status.suspects_count;
+		memcpy(config.suspects.keys, status.suspect_keys,
+			   sizeof(config.suspects.keys));
 		if (!new_tokens(&config, err))
 			return false;
 		if (!random_text(config.new_archive_id, WA_ARCHIVE_ID_TEXT_BYTES - 1))
@@ -360,12 +373,7 @@ count_failure(const char *file, const WaError *err)
 static void
 publish(void)
 {
-	WaSuspects	suspects = {0};
-
-	if (archive != NULL)
-		wa_archive_list_suspects(archive, &suspects);
-	status.suspects_count = suspects.count;
-	memcpy(status.suspect_keys, suspects.keys, sizeof(status.suspect_keys));
+	note_suspects();
 	status.archiver_pid = MyProcPid;
 	status.workers = walarch_workers;
 	strlcpy(status.archive, setup.archive, sizeof(status.archive));
@@ -402,6 +410,10 @@ walarch_archiver_configured(void)
 {
 	if (walarch_archive != NULL && walarch_archive[0] != '\0')
 		return true;
+
+	/* the archive may be another one when it is set again */
+	if (ahead != NULL)
+		wa_lookahead_forget(ahead);
 
 	/* perhaps it is set, to something that was not accepted */
 	check_settings();
@@ -465,6 +477,7 @@ walarch_archiver_shutdown(void)
 {
 	wa_lookahead_close(ahead, PATIENCE_MS);
 	ahead = NULL;
+	note_suspects();
 	wa_archive_close(archive);
 	archive = NULL;
 	if (started)

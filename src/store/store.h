@@ -122,13 +122,13 @@ extern WaCode wa_store_dir_open(const char *path,
 extern WaStoreMemo *wa_store_memo_open(void);
 extern void wa_store_memo_close(WaStoreMemo *memo);	/* safe on NULL */
 
-/* An fsync failed after the object had become visible. */
+/* An fsync failed, or may yet fail, after the object had become visible. */
 extern void wa_store_memo_suspect_add(WaStoreMemo *memo, const char *key);
 
 /* So many, or nobody knows which: from now on every object is suspect. */
 extern void wa_store_memo_suspect_all(WaStoreMemo *memo);
 
-/* Has an fsync of this object failed since this process began? */
+/* Is there an fsync of this object that failed or has not come back? */
 extern bool wa_store_memo_suspect(WaStoreMemo *memo, const char *key);
 
 /*

@@ -162,22 +162,20 @@ dir_persist(WaStore *store, const char *key, WaError *err)
 
 	if (open_object(self, key, &fd, &st, err) != WA_OK)
 		return err->code;
+
+	/* in doubt from here on: nobody may be left to hear of a late failure */
+	wa_store_memo_suspect_add(self->options.memo, key);
 	WA_DIR_IO(self, result, fsync(fd));
 	errno_value = errno;
 	wa_beat_close(self->options.beat, fd);
+	err->code = WA_OK;
 	if (result != 0)
-	{
-		if (errno_value != ECANCELED)
-			wa_store_memo_suspect_add(self->options.memo, key);
-		return wa_dir_fail(err, errno_value, "fsync", self, key);
-	}
-	if (wa_dir_sync_name(self, key, err) != WA_OK)
-	{
-		if (err->code != WA_CANCELLED)
-			wa_store_memo_suspect_add(self->options.memo, key);
-		return err->code;
-	}
-	return WA_OK;
+		wa_dir_fail(err, errno_value, "fsync", self, key);
+	else
+		wa_dir_sync_name(self, key, err);
+	if (err->code == WA_OK || err->code == WA_CANCELLED)
+		wa_memo_suspect_clear(self->options.memo, key);
+	return err->code;
 }
 
 static WaCode
@@ -339,7 +337,7 @@ dir_remove(WaStore *store, const char *key, WaError *err)
 						   self->path, key);
 		return wa_dir_fail(err, errno, "remove", self, key);
 	}
-	return wa_dir_note_dirty(self, key, err);
+	return wa_dir_note_dirty(self, key, false, err);
 }
 
 static WaCode

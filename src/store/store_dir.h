@@ -21,6 +21,7 @@ typedef struct DirStore
 	unsigned char *read_buffer; /* allocated when first needed */
 	int			dirty_count;	/* keys whose directories await fsync */
 	char		dirty[WA_DIR_DIRTY_MAX][WA_KEY_BYTES];
+	bool		dirty_aside[WA_DIR_DIRTY_MAX];	/* what was set aside */
 	bool		dirty_lost;		/* a fsync failed before the caller asked */
 	char		path[WA_DIR_PATH_BYTES];	/* for messages */
 } DirStore;
@@ -54,7 +55,7 @@ extern int	wa_dir_open_prefix(DirStore *self, const char *prefix);
 extern WaCode wa_dir_sync_name(DirStore *self, const char *key, WaError *err);
 extern WaCode wa_dir_make_parents(DirStore *self, const char *key,
 								  WaError *err);
-extern WaCode wa_dir_note_dirty(DirStore *self, const char *key,
+extern WaCode wa_dir_note_dirty(DirStore *self, const char *key, bool aside,
 								WaError *err);
 extern WaCode wa_dir_sync(WaStore *store, WaError *err);
 

@@ -182,7 +182,7 @@ wa_dir_put_commit(WaPut *put, WaError *err)
 	}
 	if (moved)
 		self->named = false;
-	return wa_dir_note_dirty(store, put->key, err);
+	return wa_dir_note_dirty(store, put->key, false, err);
 }
 
 /* Is the object under this name the one that was judged? */
@@ -324,9 +324,9 @@ wa_dir_put_set_aside(WaPut *put, const WaStat *judged, const char *aside_key,
 		return err->code;
 
 	wa_memo_suspect_clear(store->options.memo, put->key);
-	if (wa_dir_note_dirty(store, aside_key, err) != WA_OK)
+	if (wa_dir_note_dirty(store, aside_key, true, err) != WA_OK)
 		return err->code;
-	return wa_dir_note_dirty(store, put->key, err);
+	return wa_dir_note_dirty(store, put->key, false, err);
 }
 
 void

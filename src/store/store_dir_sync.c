@@ -100,6 +100,20 @@ wa_dir_sync_name(DirStore *self, const char *key, WaError *err)
 	return WA_OK;
 }
 
+/* A directory made just now may have the inode of one that was removed. */
+static WaCode
+forget_dir(DirStore *self, const char *key, WaError *err)
+{
+	struct stat st;
+	int			result;
+
+	WA_DIR_IO(self, result, fstatat(self->fd, key, &st, AT_SYMLINK_NOFOLLOW));
+	if (result != 0)
+		return wa_dir_fail(err, errno, "stat", self, key);
+	wa_memo_forget(self->options.memo, st.st_dev, st.st_ino);
+	return WA_OK;
+}
+
 /* Create the directories above a key where they are missing. */
 WaCode
 wa_dir_make_parents(DirStore *self, const char *key, WaError *err)
@@ -116,21 +130,28 @@ wa_dir_make_parents(DirStore *self, const char *key, WaError *err)
 		WA_DIR_IO(self, result, mkdirat(self->fd, part, self->options.dir_mode));
 		if (result != 0 && errno != EEXIST)
 			return wa_dir_fail(err, errno, "create directory", self, part);
+		if (result == 0 && forget_dir(self, part, err) != WA_OK)
+			return err->code;
 	}
 	return WA_OK;
 }
 
-/* Remember that the directory of a key awaits its fsync. */
+/*
+ * Remember that the directory of a key awaits its fsync.  Nobody relies on
+ * what was set aside: it never becomes suspect.
+ */
 WaCode
-wa_dir_note_dirty(DirStore *self, const char *key, WaError *err)
+wa_dir_note_dirty(DirStore *self, const char *key, bool aside, WaError *err)
 {
 	if (self->dirty_count == WA_DIR_DIRTY_MAX &&
 		wa_store_sync(&self->store, err) != WA_OK)
 	{
-		wa_store_memo_suspect_add(self->options.memo, key);
+		if (!aside)
+			wa_store_memo_suspect_add(self->options.memo, key);
 		self->dirty_lost = true;
 		return err->code;
 	}
+	self->dirty_aside[self->dirty_count] = aside;
 	memccpy(self->dirty[self->dirty_count++], key, '\0', WA_KEY_BYTES);
 	return WA_OK;
 }
@@ -142,6 +163,10 @@ wa_dir_sync(WaStore *store, WaError *err)
 	WaCode		code = WA_OK;
 	char		parents[WA_DIR_DIRTY_MAX][WA_KEY_BYTES];
 
+	/* in doubt from here on: nobody may be left to hear of a late failure */
+	for (int i = 0; i < self->dirty_count; i++)
+		if (!self->dirty_aside[i])
+			wa_store_memo_suspect_add(self->options.memo, self->dirty[i]);
 	for (int i = 0; i < self->dirty_count && code == WA_OK; i++)
 	{
 		bool		done = false;
@@ -153,9 +178,9 @@ wa_dir_sync(WaStore *store, WaError *err)
 		if (!done)
 			code = wa_dir_sync_name(self, self->dirty[i], err);
 	}
-	if (code != WA_OK)
+	if (code == WA_OK || code == WA_CANCELLED)
 		for (int i = 0; i < self->dirty_count; i++)
-			wa_store_memo_suspect_add(self->options.memo, self->dirty[i]);
+			wa_memo_suspect_clear(self->options.memo, self->dirty[i]);
 	self->dirty_count = 0;
 	if (code == WA_OK && self->dirty_lost)
 		code = wa_fail(err, WA_IO, "an fsync of a directory below \"%s\" "

@@ -153,6 +153,19 @@ wa_memo_learn(WaStoreMemo *memo, uint64_t device, uint64_t inode)
 	pthread_mutex_unlock(&memo->mutex);
 }
 
+void
+wa_memo_forget(WaStoreMemo *memo, uint64_t device, uint64_t inode)
+{
+	if (memo == NULL)
+		return;
+	pthread_mutex_lock(&memo->mutex);
+	for (int i = 0; i < memo->directories_count; i++)
+		if (memo->directories[i][0] == device &&
+			memo->directories[i][1] == inode)
+			memset(memo->directories[i], 0, sizeof(memo->directories[i]));
+	pthread_mutex_unlock(&memo->mutex);
+}
+
 uint64_t
 wa_memo_next_number(WaStoreMemo *memo)
 {

@@ -1027,6 +1027,52 @@ test_archive_changes(void)
 	nothing_staged("another archive");
 }
 
+/* Memory serves the next calls; who asks later asks the archive. */
+static void
+test_memory(void)
+{
+	staged_to(2, 5);
+	must(ask(wal(1, 2)) == WA_OK);
+	must(rename(object_of(wal(1, 3)), in("elsewhere")) == 0);
+	wa_lookahead_forget(ahead);
+	is_code(ask(wal(1, 3)), WA_OK, &err, "after nobody asked for a while");
+	ok(there(wal(1, 3)), "it is not answered from memory");
+	nothing_staged("forgotten");
+
+	staged_to(2, 5);
+	must(ask(wal(1, 2)) == WA_OK);
+	is_code(ask("00000002.history"), WA_NOT_FOUND, &err, "a failure");
+	must(unlink(object_of(wal(1, 3))) == 0);
+	is_code(ask(wal(1, 3)), WA_OK, &err, "after a failure");
+	ok(there(wal(1, 3)), "it is not answered from memory either");
+	nothing_staged("a failure");
+
+	staged_to(2, 5);
+	wa_lookahead_forget(ahead);
+	nothing_staged("forgotten before it was committed");
+
+	/* what is new about the archive is told, whoever saw it first */
+	staged_to(2, 5);
+	{
+		size_t		length;
+		unsigned char *marker = read_file(in("archive/archive.id"), &length);
+		char	   *id = strstr((char *) marker, "archive-id: ");
+		bool		told = false;
+
+		must(id != NULL);
+		id[12] = id[12] == '0' ? '1' : '0';
+		write_file(in("archive/archive.id"), marker, length);
+		free(marker);
+		for (int number = 2; number <= 5; number++)
+		{
+			must(ask(wal(1, number)) == WA_OK);
+			told |= result.visit.attached.new_id;
+		}
+		ok(told, "another archive id is told of");
+	}
+	nothing_staged("another archive id");
+}
+
 static void
 test_existing(void)
 {
@@ -1697,6 +1743,7 @@ main(int argc, char **argv)
 	test_failure();
 	test_sync();
 	test_archive_changes();
+	test_memory();
 	test_existing();
 	test_hanging();
 	test_close();

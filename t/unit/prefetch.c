@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -256,6 +257,38 @@ test_delivery(void)
 	close(fd);
 }
 
+/* A keeper that needs longer than anybody waits, and says so. */
+static void *
+slow_keeper(void *arg)
+{
+	struct pollfd asked = {.fd = *(int *) arg,.events = POLLIN};
+	WaWalName	name;
+	int			client;
+
+	must(poll(&asked, 1, 10000) == 1);
+	must(wa_handover_request(asked.fd, &name, &client) && client >= 0);
+	for (int i = 0; i < 10; i++)
+	{
+		wa_handover_hold_on(client);
+		must(poll(NULL, 0, 100) == 0);
+	}
+	wa_handover_answer(client, unnamed_file(segments[5], SEG_1MB));
+	return NULL;
+}
+
+static void
+test_hold_on(int listener, const char *key)
+{
+	pthread_t	keeper;
+	int			fd;
+
+	must(pthread_create(&keeper, NULL, slow_keeper, &listener) == 0);
+	ok(wa_handover_take(key, &names[5], 500, &fd) && fd >= 0,
+	   "what is being fetched is waited for");
+	must(pthread_join(keeper, NULL) == 0);
+	close(fd);
+}
+
 static void
 test_handover(void)
 {
@@ -294,6 +327,7 @@ test_handover(void)
 	   "it was heard all the same");
 	is_str(name.text, names[5].text, "the name");
 	wa_handover_answer(client, unnamed_file(segments[5], SEG_1MB));
+	test_hold_on(listener, key);
 	close(listener);
 	ok(!wa_handover_tell(key, &names[0]), "nobody listens any more");
 }
