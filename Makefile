@@ -20,7 +20,7 @@ CLI    = $(call objects,src/cli/*.c)
 
 # Restoring is the command's work only; the server needs no lz4 and zlib.
 CLI_ONLY = $(addprefix src/core/,sink_gzip.o sink_lz4.o) \
-		   $(addprefix src/archive/,ancestry.o delivery.o fetch.o foreign.o handover.o \
+		   $(addprefix src/archive/,ancestry.o delivery.o fetch.o foreign.o handover.o hole.o \
 			 postmaster.o prefetch.o trail.o unnamed.o window.o)
 
 OBJS          = $(SERVER) $(filter-out $(CLI_ONLY),$(PURE))

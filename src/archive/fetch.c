@@ -11,6 +11,7 @@
 
 #include "archive/ancestry.h"
 #include "archive/delivery.h"
+#include "archive/hole.h"
 #include "archive/identity.h"
 #include "archive/known.h"
 #include "archive/layout.h"
@@ -268,6 +269,45 @@ note_history(const Fetch *fetch, const WaWalName *name, WaTrail *trail,
 	wa_trail_write(config->trail_file, trail, config->mode);
 }
 
+/* Only a server in recovery takes a missing segment for the end of WAL. */
+static bool
+asks_for_holes(const Fetch *fetch, const WaWalName *name,
+			   WaHoleQuestion *question)
+{
+	*question = (WaHoleQuestion) {
+		.store = fetch->store,
+		.zstd = fetch->zstd,
+		.beat = fetch->config->store.beat,
+		.pg_wal = fetch->config->pg_wal,
+		.system_identifier = fetch->system_identifier,
+		.segment_bytes = fetch->segment_bytes
+	};
+	return fetch->store != NULL && question->pg_wal != NULL &&
+		name->kind == WA_KIND_SEGMENT;
+}
+
+/*
+ * The same end, within a segment: what is delivered would be replayed up to
+ * it, and the database opened there.
+ */
+static WaCode
+check_end(Fetch *fetch, const WaWalName *name, const WaEnvelope *envelope,
+		  WaError *err)
+{
+	const WaScanResult *scan = &envelope->scan;
+	WaHoleQuestion question;
+
+	if (!envelope->scanned || fetch->config->standby ||
+		(scan->end != WA_SCAN_EARLY && scan->end != WA_SCAN_TORN) ||
+		!asks_for_holes(fetch, name, &question))
+		return WA_OK;
+
+	/* a segment switch that began in the segment before looks like that */
+	if (scan->head.end_lsn != 0 && scan->records == 0 && scan->unused_zero)
+		return WA_OK;
+	return wa_hole_check_behind(&question, name, scan->stop_lsn, err);
+}
+
 /* Our own object. */
 static WaCode
 deliver_object(Fetch *fetch, const WaWalName *name,
@@ -297,6 +337,7 @@ deliver_object(Fetch *fetch, const WaWalName *name,
 		return err->code;
 	}
 	if (check_children(fetch, name, err) != WA_OK ||
+		check_end(fetch, name, &envelope, err) != WA_OK ||
 		wa_delivery_open(destination, fetch->config->store.beat, &delivery,
 						 err) != WA_OK)
 		return err->code;
@@ -308,17 +349,12 @@ deliver_object(Fetch *fetch, const WaWalName *name,
 	return code;
 }
 
+/* Somebody else's copy. */
 static WaCode
-deliver(Fetch *fetch, const WaWalName *name, const WaDestination *destination,
-		WaError *err)
+deliver_foreign(Fetch *fetch, const WaWalName *name,
+				const WaDestination *destination, WaError *err)
 {
-	WaCode		code = WA_NOT_FOUND;
-
-	wa_fail(err, WA_NOT_FOUND, "\"%s\" is not there", name->text);
-	if (fetch->store != NULL)
-		code = deliver_object(fetch, name, destination, err);
-	if (code != WA_NOT_FOUND || fetch->also.count == 0)
-		return code;
+	WaCode		code;
 
 	code = wa_foreign_find(&fetch->also, name, fetch->config->store.beat, err);
 	if (code == WA_OK)
@@ -327,6 +363,28 @@ deliver(Fetch *fetch, const WaWalName *name, const WaDestination *destination,
 		code = wa_foreign_fetch(&fetch->also, name, fetch->zstd, destination,
 								fetch->config->store.beat, err);
 	return code;
+}
+
+static WaCode
+deliver(Fetch *fetch, const WaWalName *name, const WaDestination *destination,
+		WaError *err)
+{
+	WaHoleQuestion question;
+	WaError		hole;
+	WaCode		code = WA_NOT_FOUND;
+
+	wa_fail(err, WA_NOT_FOUND, "\"%s\" is not there", name->text);
+	if (fetch->store != NULL)
+		code = deliver_object(fetch, name, destination, err);
+	if (code != WA_NOT_FOUND)
+		return code;
+	if (fetch->also.count > 0)
+		code = deliver_foreign(fetch, name, destination, err);
+	if (code != WA_NOT_FOUND || !asks_for_holes(fetch, name, &question) ||
+		wa_hole_check(&question, name, &hole) == WA_OK)
+		return code;
+	*err = hole;
+	return err->code;
 }
 
 WaCode

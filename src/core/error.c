@@ -114,6 +114,7 @@ wa_code_name(WaCode code)
 		[WA_STUCK] = "stuck",
 		[WA_CANCELLED] = "cancelled",
 		[WA_REFUSED] = "refused",
+		[WA_HOLE] = "hole",
 	};
 
 	if ((size_t) code >= sizeof(names) / sizeof(names[0]))

@@ -31,7 +31,8 @@ typedef enum WaCode
 	WA_UNSUPPORTED,				/* format or file system we do not know */
 	WA_STUCK,					/* an operation has not come back in time */
 	WA_CANCELLED,				/* given up by whoever asked */
-	WA_REFUSED					/* delivering it could split the history */
+	WA_REFUSED,					/* delivering it could split the history */
+	WA_HOLE						/* proven absent, and WAL goes on behind it */
 } WaCode;
 
 #define WA_MESSAGE_BYTES	1024

@@ -1,0 +1,317 @@
+/*
+ * hole.c
+ *	  A segment that is not in the archive: is that its end, or a hole?
+ */
+#include "archive/hole.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "archive/ancestry.h"
+#include "archive/layout.h"
+#include "archive/object.h"
+#include "core/lsn.h"
+#include "core/walheader.h"
+
+#define PATH_BYTES	2048
+
+/* What a listing of wal/ is searched for. */
+typedef struct Search
+{
+	const WaHoleQuestion *question;
+	const WaWalName *name;
+	uint64_t	segno;
+	char		directory[WA_KEY_BYTES];	/* being listed */
+	bool		in_directory;
+	uint64_t	next;			/* the nearest later segment; UINT64_MAX: none */
+	uint32_t   *younger;		/* timelines with histories, above ours */
+	size_t		younger_count;
+	uint32_t   *directories;	/* higher halves of later segments */
+	size_t		directories_count;
+} Search;
+
+static WaCode
+append(uint32_t **array, size_t *count, uint32_t value, WaError *err)
+{
+	uint32_t   *larger = realloc(*array, (*count + 1) * sizeof(**array));
+
+	if (larger == NULL)
+		return wa_fail(err, WA_NO_MEMORY, "out of memory");
+	*array = larger;
+	larger[(*count)++] = value;
+	return WA_OK;
+}
+
+static WaCode
+take_segment(void *arg, const char *text, bool is_prefix, WaError *err)
+{
+	Search	   *search = arg;
+	char		key[2 * WA_KEY_BYTES];
+	WaWalName	name;
+	WaError		ignored;
+	uint64_t	segno;
+
+	if (is_prefix ||
+		snprintf(key, sizeof(key), "%s/%s", search->directory, text) >=
+		WA_KEY_BYTES ||
+		wa_layout_parse(key, &name, &ignored) != WA_OK ||
+		name.kind != WA_KIND_SEGMENT ||
+		wa_walname_segno(&name, search->question->segment_bytes, &segno,
+						 &ignored) != WA_OK)
+		return WA_OK;
+	if (segno > search->segno && segno < search->next)
+		search->next = segno;
+	return WA_OK;
+}
+
+/* wal/ itself: directories of our timeline, and younger histories. */
+static WaCode
+take_top(void *arg, const char *text, bool is_prefix, WaError *err)
+{
+	Search	   *search = arg;
+	char		key[2 * WA_KEY_BYTES];
+	WaWalName	name;
+	WaError		ignored;
+	uint32_t	tli;
+	uint32_t	log;
+	int			end = 0;
+
+	if (is_prefix)
+	{
+		if (strlen(text) == 16 && sscanf(text, "%8" SCNx32 "%8" SCNx32 "%n",
+										 &tli, &log, &end) == 2 &&
+			end == 16 && tli == search->name->tli && log >= search->name->log)
+			return append(&search->directories, &search->directories_count,
+						  log, err);
+		return WA_OK;
+	}
+	if (snprintf(key, sizeof(key), WA_PREFIX_WAL "/%s", text) <
+		WA_KEY_BYTES &&
+		wa_layout_parse(key, &name, &ignored) == WA_OK &&
+		name.kind == WA_KIND_HISTORY && name.tli > search->name->tli)
+		return append(&search->younger, &search->younger_count, name.tli,
+					  err);
+	return WA_OK;
+}
+
+static int
+compare_numbers(const void *a, const void *b)
+{
+	uint32_t	left = *(const uint32_t *) a;
+	uint32_t	right = *(const uint32_t *) b;
+
+	return left < right ? -1 : left > right;
+}
+
+/* The nearest later segment of the same timeline, and younger timelines. */
+static WaCode
+list(Search *search, WaError *err)
+{
+	WaStore    *store = search->question->store;
+
+	search->next = UINT64_MAX;
+	if (wa_store_list(store, WA_PREFIX_WAL, take_top, search, err) != WA_OK)
+		return err->code;
+	if (search->younger_count > 0)
+		qsort(search->younger, search->younger_count, sizeof(uint32_t),
+			  compare_numbers);
+	if (search->directories_count > 0)
+		qsort(search->directories, search->directories_count,
+			  sizeof(uint32_t), compare_numbers);
+	for (size_t i = 0; i < search->directories_count &&
+		 search->next == UINT64_MAX; i++)
+	{
+		snprintf(search->directory, sizeof(search->directory),
+				 WA_PREFIX_WAL "/%08" PRIX32 "%08" PRIX32, search->name->tli,
+				 search->directories[i]);
+		if (wa_store_list(store, search->directory, take_segment, search,
+						  err) != WA_OK)
+			return err->code;
+	}
+	return WA_OK;
+}
+
+/* A recycled file has the name, too, but not the page. */
+static bool
+server_has_it(const WaHoleQuestion *question, const WaWalName *name)
+{
+	unsigned char page[WA_WALHEADER_BYTES];
+	char		path[PATH_BYTES];
+	WaWalHeader header;
+	WaWalExpect expect = {
+		.name = name,
+		.system_identifier = question->system_identifier,
+		.segment_bytes = question->segment_bytes
+	};
+	WaError		ignored;
+	ssize_t		got;
+	int			fd;
+
+	snprintf(path, sizeof(path), "%s/%s", question->pg_wal, name->text);
+	WA_BEAT(question->beat, fd, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+	if (fd < 0)
+		return false;
+	WA_BEAT(question->beat, got, read(fd, page, sizeof(page)));
+	close(fd);
+	if (got != (ssize_t) sizeof(page))
+		return false;
+	wa_walheader_read(page, &header);
+	return wa_walheader_check(&header, &expect, path, &ignored) == WA_OK;
+}
+
+/*
+ * Where a timeline that is known to the archive left ours, if that is behind
+ * the segment; 0 otherwise.
+ */
+static WaCode
+read_fork(const Search *search, uint32_t younger, uint64_t *fork,
+		  WaError *err)
+{
+	const WaHoleQuestion *question = search->question;
+	WaWalName	name = {.kind = WA_KIND_HISTORY, .tli = younger};
+	char		key[WA_KEY_BYTES];
+	WaStat		stat;
+	WaEnvelope	envelope;
+	WaBufferSink buffer;
+	WaHistory	history = {0};
+	const WaHistoryEntry *entry;
+	char	   *text;
+
+	*fork = 0;
+	wa_history_name(name.text, younger);
+	wa_layout_key(&name, key);
+	if (wa_object_envelope(question->store, key, &stat, &envelope,
+						   err) != WA_OK ||
+		wa_object_check_name(question->store, key, &envelope, &name,
+							 question->system_identifier,
+							 question->segment_bytes, err) != WA_OK)
+		return err->code;
+	text = malloc((size_t) envelope.raw_bytes + 1);
+	if (text == NULL)
+		return wa_fail(err, WA_NO_MEMORY, "out of memory");
+	err->code = wa_object_read(question->store, key, &stat, &envelope,
+							   question->zstd,
+							   wa_sink_buffer(&buffer, text,
+											  (size_t) envelope.raw_bytes,
+											  key), err);
+	if (err->code == WA_OK)
+		err->code = wa_history_parse(text, buffer.length, younger, key,
+									 &history, err);
+	free(text);
+	if (err->code != WA_OK)
+		return err->code;
+	entry = wa_history_find(&history, search->name->tli);
+	if (entry != NULL && entry->end != UINT64_MAX &&
+		entry->end / question->segment_bytes > search->segno)
+		*fork = entry->end;
+	wa_history_free(&history);
+	return WA_OK;
+}
+
+/* What the whole listing says of our timeline behind the segment. */
+static WaCode
+judge(Search *search, WaError *err)
+{
+	char		next[WA_WALNAME_BYTES];
+
+	if (search->next != UINT64_MAX)
+	{
+		wa_segment_name(next, search->name->tli, search->next,
+						search->question->segment_bytes);
+		return wa_fail(err, WA_HOLE,
+					   "\"%s\" is missing in the archive, which has \"%s\" "
+					   "behind it", search->name->text, next);
+	}
+	for (size_t i = 0; i < search->younger_count; i++)
+	{
+		uint64_t	fork;
+		WaCode		code = read_fork(search, search->younger[i], &fork, err);
+
+		if (code == WA_DAMAGED || code == WA_UNSUPPORTED ||
+			code == WA_WRONG_CLUSTER || code == WA_NOT_FOUND)
+			continue;			/* proves nothing */
+		if (code != WA_OK)
+			return code;
+		if (fork != 0)
+			return wa_fail(err, WA_HOLE,
+						   "\"%s\" is missing in the archive, although "
+						   "timeline %" PRIu32 " left timeline %" PRIu32
+						   " behind it, at " WA_LSN_FORMAT,
+						   search->name->text, search->younger[i],
+						   search->name->tli, WA_LSN_ARGS(fork));
+	}
+	return WA_OK;
+}
+
+static WaCode
+search_hole(const WaHoleQuestion *question, const WaWalName *name,
+			Search *search, WaError *err)
+{
+	WaHistory	history;
+	WaCode		code;
+
+	memset(search, 0, sizeof(*search));
+	search->question = question;
+	search->name = name;
+	if (wa_walname_segno(name, question->segment_bytes, &search->segno,
+						 err) != WA_OK)
+		return err->code;
+
+	/* past the fork that this server knows of, other segments are replayed */
+	if (wa_ancestry_load(question->pg_wal, name, question->segment_bytes,
+						 NULL, question->beat, &history, err) != WA_OK)
+		return err->code;
+	if (history.count > 0)
+	{
+		wa_history_free(&history);
+		return WA_OK;
+	}
+	code = list(search, err);
+	if (code == WA_OK)
+		code = judge(search, err);
+	free(search->younger);
+	free(search->directories);
+	return code;
+}
+
+WaCode
+wa_hole_check(const WaHoleQuestion *question, const WaWalName *name,
+			  WaError *err)
+{
+	Search		search;
+	WaCode		code;
+
+	if (server_has_it(question, name))
+		return WA_OK;
+	code = search_hole(question, name, &search, err);
+	if (code == WA_HOLE)
+		wa_hint(err, "WAL is lost there: no recovery gets past it. Look for "
+				"another copy of the segment (a standby's pg_wal, an older "
+				"archive for --also), or recover up to the segment before it "
+				"with --until, and take a new base backup.");
+	return code;
+}
+
+WaCode
+wa_hole_check_behind(const WaHoleQuestion *question, const WaWalName *name,
+					 uint64_t stop_lsn, WaError *err)
+{
+	Search		search;
+	WaCode		code = search_hole(question, name, &search, err);
+
+	if (code != WA_HOLE)
+		return code;
+	wa_fail(err, WA_HOLE,
+			"WAL in \"%s\" ends at " WA_LSN_FORMAT ", before the segment "
+			"does, although the timeline goes on behind it", name->text,
+			WA_LSN_ARGS(stop_lsn));
+	wa_hint(err, "The segment is incomplete or damaged: no recovery gets past "
+			"it. Look for another copy of it, or recover up to the segment "
+			"before it with --until, and take a new base backup.");
+	return code;
+}
