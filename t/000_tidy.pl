@@ -179,12 +179,16 @@ none('PG_VERSION_NUM stays at the edge',
 
 {
 	my @unused;
-	my %excused = (wa_code_name => 'for JSON output and the unit tests');
+	my %excused = (
+		wa_code_name => 'for JSON output and the unit tests',
+		wa_crc32c_by_table => 'compared with the instruction by a unit test',
+		wa_key_valid => 'so that the unit tests can say what a key is',
+		wa_store_remove => 'the interface of stores is whole');
 
 	foreach my $header (@headers)
 	{
 		(my $own = $header) =~ s/\.h$/.c/;
-		while ($code{$header} =~ /^extern\b[^;]*?\b(\w+)\s*(?:\([^;]*\))?\s*(?:\w+\s*\(.*?\)+)?;/msg)
+		while ($code{$header} =~ /^extern\b[^;()]*?\b(\w+)\s*[(;\[]/msg)
 		{
 			my $name = $1;
 			my @users = grep { /\.c$/ && $code{$_} =~ /\b$name\b/ } @sources;

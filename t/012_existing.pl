@@ -253,7 +253,7 @@ for my $case (@damaged)
 
 my $partial = "$wal[3].partial";
 my $first_bytes = slurp_binary(source($wal[3]));
-my $second_bytes = flip($first_bytes, -100);
+my $second_bytes = flip($first_bytes, 100);
 $node->stop;
 craft($partial, $first_bytes);
 $node->start;

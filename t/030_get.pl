@@ -125,7 +125,7 @@ foreach my $dir ($pitr, $standby, $neither)
 
 	is_delivered("segment, $name", $raw, ask($dir, @at_once, $wal, $p));
 	is_delivered("history, $name", $raw_history, ask($dir, @at_once, '00000002.history', $h));
-	is_absent("segment, $name", ask($dir, @at_once, '0000000100000000000000E0', $p));
+	is_absent("segment, $name", ask($dir, @at_once, '0000000100000000000000F8', $p));
 	is_absent("segment of a later timeline, $name",
 		ask($dir, @at_once, '00000007' . substr($wal, 8), $p));
 	is_absent("history, $name", ask($dir, @at_once, '00000003.history', $h));
@@ -169,7 +169,7 @@ is_unknown('empty directory, as of a lost mount', qr/has no marker/,
 rename $marker, "$elsewhere/kept" or die "could not rename: $!";
 is_unknown('missing marker', qr/has no marker/, @at_once, $wal, $p);
 is_unknown('missing marker, a file that is not there', qr/has no marker/,
-	@at_once, '0000000100000000000000E0', $p);
+	@at_once, '0000000100000000000000F8', $p);
 mkdir $marker or die "could not make \"$marker\": $!";
 is_unknown('marker is a directory', qr/not a regular file/, @at_once, $wal, $p);
 rmdir $marker;
@@ -203,7 +203,7 @@ is_unknown('archive of another cluster, history',
 is_unknown('archive of another cluster, absent',
 	qr/is the archive of the cluster with system identifier/,
 	{ pitr => $foreign, standby => $foreign_standby },
-	@at_once, '0000000100000000000000E0', $p);
+	@at_once, '0000000100000000000000F8', $p);
 
 rename "$archive/wal", "$archive/wal.gone" or die "could not rename: $!";
 is_unknown('wal/ is gone', qr{could not open directory "\Q$archive\E/wal"}, @at_once, $wal, $p);
@@ -464,7 +464,7 @@ with_bytes($object, substr($good, 1), sub {
 seconds_of_failure('another cluster is not tried again', $foreign, 200,
 	qr/system identifier/, 0, 5, '--archive', $archive, $wal, $p);
 {
-	my $got = ask($pitr, '--archive', $archive, '0000000100000000000000E0', $p);
+	my $got = ask($pitr, '--archive', $archive, '0000000100000000000000F8', $p);
 	is_absent('absence is believed at once', $got);
 	cmp_ok($got->{seconds}, '<', 5, 'absence is believed at once');
 }
@@ -481,7 +481,7 @@ sub status_with_until
 
 my $later = '00000003' . substr($wal, 8);
 is(status_with_until($wal, $next), '0', '--until: a later segment is delivered');
-is(status_with_until($wal, '0000000100000000000000E0'), '1', '--until: absence stays silent');
+is(status_with_until($wal, '0000000100000000000000F8'), '1', '--until: absence stays silent');
 mkdir "$archive/wal/" . substr($later, 0, 16) or die "could not make a directory: $!";
 File::Copy::copy($object, object_path($archive, $later)) or die "could not copy: $!";
 with_bytes($object, 'damaged', sub {

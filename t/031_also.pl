@@ -105,7 +105,7 @@ my $raw = slurp_binary("$old/$wal");
 my $history = "1\t0/700000\tno recovery target specified\n";
 my $also = "$top/also";
 my @at_once = ('--archive', $archive, '--retry-for', 0);
-my $absent = '0000000100000000000000E0';
+my $absent = '0000000100000000000000F8';
 
 mkdir $also or die "could not make \"$also\": $!";
 

@@ -54,8 +54,9 @@ wa_lineage_free(WaLineage *lineage)
 	lineage->count = 0;
 }
 
-const WaStretch *
-wa_lineage_find(const WaLineage *lineage, uint32_t tli, uint64_t segno)
+/* The stretch in which this segment of this timeline is replayed, or NULL. */
+static const WaStretch *
+find_stretch(const WaLineage *lineage, uint32_t tli, uint64_t segno)
 {
 	for (size_t i = 0; i < lineage->count; i++)
 		if (lineage->stretches[i].tli == tli &&
@@ -84,7 +85,7 @@ next_stretch(const WaLineage *lineage, const WaStretch *stretch)
 bool
 wa_lineage_next(const WaLineage *lineage, WaPlace *place)
 {
-	const WaStretch *stretch = wa_lineage_find(lineage, place->tli,
+	const WaStretch *stretch = find_stretch(lineage, place->tli,
 											   place->segno);
 
 	if (stretch == NULL)
@@ -105,7 +106,7 @@ wa_lineage_next(const WaLineage *lineage, WaPlace *place)
 bool
 wa_lineage_previous(const WaLineage *lineage, WaPlace *place)
 {
-	const WaStretch *stretch = wa_lineage_find(lineage, place->tli,
+	const WaStretch *stretch = find_stretch(lineage, place->tli,
 											   place->segno);
 
 	if (stretch == NULL)
@@ -132,7 +133,7 @@ bool
 wa_lineage_reach(const WaCatalogue *catalogue, const WaLineage *lineage,
 				 WaPlace from, WaPlace *reached)
 {
-	const WaStretch *stretch = wa_lineage_find(lineage, from.tli, from.segno);
+	const WaStretch *stretch = find_stretch(lineage, from.tli, from.segno);
 	uint64_t	segno = from.segno;
 	bool		any = false;
 
@@ -303,7 +304,7 @@ wa_gap_affects(const WaCatalogue *catalogue, const WaGap *gap,
 	if (!wa_lineage_of(catalogue, timeline, &lineage))
 		return true;			/* rather too many than too few */
 	affects = gap->last >= backup->start_segno &&
-		wa_lineage_find(&lineage, backup->tli, backup->start_segno) != NULL;
+		find_stretch(&lineage, backup->tli, backup->start_segno) != NULL;
 	wa_lineage_free(&lineage);
 	return affects;
 }

@@ -34,10 +34,6 @@ extern bool wa_lineage_of(const WaCatalogue *catalogue,
 						  const WaTimeline *timeline, WaLineage *lineage);
 extern void wa_lineage_free(WaLineage *lineage);
 
-/* The stretch in which this segment of this timeline is replayed, or NULL. */
-extern const WaStretch *wa_lineage_find(const WaLineage *lineage,
-										uint32_t tli, uint64_t segno);
-
 typedef struct WaPlace
 {
 	uint32_t	tli;

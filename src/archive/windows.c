@@ -75,21 +75,20 @@ find_commit(WaStore *store, const WaCatalogue *catalogue,
 }
 
 WaCode
-wa_windows_latest(WaStore *store, const WaCatalogue *catalogue,
-				  const WaLineage *lineage, WaPlace from, WaPlace down_to,
-				  WaMoment *moment, WaError *err)
+wa_range_times(WaStore *store, const WaCatalogue *catalogue, uint32_t tli,
+			   const WaRange *range, WaMoment *earliest, WaMoment *latest,
+			   WaError *err)
 {
-	return find_commit(store, catalogue, lineage, from, down_to,
-					   wa_lineage_previous, moment, err);
-}
+	WaStretch	stretch = {tli, range->first, range->last};
+	WaLineage	alone = {.count = 1, .stretches = &stretch};
+	WaPlace		first = {tli, range->first};
+	WaPlace		last = {tli, range->last};
 
-WaCode
-wa_windows_earliest(WaStore *store, const WaCatalogue *catalogue,
-					const WaLineage *lineage, WaPlace from, WaPlace up_to,
-					WaMoment *moment, WaError *err)
-{
-	return find_commit(store, catalogue, lineage, from, up_to,
-					   wa_lineage_next, moment, err);
+	if (find_commit(store, catalogue, &alone, first, last, wa_lineage_next,
+					earliest, err) != WA_OK)
+		return err->code;
+	return find_commit(store, catalogue, &alone, last, first,
+					   wa_lineage_previous, latest, err);
 }
 
 /*
@@ -111,8 +110,8 @@ find_earliest(WaStore *store, const WaCatalogue *catalogue,
 							  &window->earliest.us);
 	if (window->earliest.known)
 		return WA_OK;
-	return wa_windows_latest(store, catalogue, lineage, stop, start,
-							 &window->earliest, err);
+	return find_commit(store, catalogue, lineage, stop, start,
+					   wa_lineage_previous, &window->earliest, err);
 }
 
 static WaCode
@@ -130,8 +129,8 @@ find_latest(WaStore *store, const WaCatalogue *catalogue,
 		window->latest_lsn = envelope.scan.end_lsn;
 	else if (code != WA_OK && !skipped(code))
 		return code;
-	return wa_windows_latest(store, catalogue, lineage, window->reached,
-							 start, &window->latest, err);
+	return find_commit(store, catalogue, lineage, window->reached, start,
+					   wa_lineage_previous, &window->latest, err);
 }
 
 /* The window of one backup along one lineage, if it has one. */

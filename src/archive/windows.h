@@ -35,19 +35,11 @@ extern WaCode wa_windows_find(WaStore *store, const WaCatalogue *catalogue,
 							  WaWindow **windows, size_t *count,
 							  WaError *err);
 
-/*
- * The latest commit time in the segments from one place back to another, and
- * the earliest in those from one place on to another; of the same lineage.
- */
-extern WaCode wa_windows_latest(WaStore *store, const WaCatalogue *catalogue,
-								const WaLineage *lineage, WaPlace from,
-								WaPlace down_to, WaMoment *moment,
-								WaError *err);
-extern WaCode wa_windows_earliest(WaStore *store,
-								  const WaCatalogue *catalogue,
-								  const WaLineage *lineage, WaPlace from,
-								  WaPlace up_to, WaMoment *moment,
-								  WaError *err);
+/* The first and the last commit or abort in a range of a timeline. */
+extern WaCode wa_range_times(WaStore *store, const WaCatalogue *catalogue,
+							 uint32_t tli, const WaRange *range,
+							 WaMoment *earliest, WaMoment *latest,
+							 WaError *err);
 
 /*
  * The envelope of a segment.  WA_NOT_FOUND and WA_DAMAGED are the caller's

@@ -93,13 +93,6 @@ wa_json_bool(const char *name, bool value)
 }
 
 void
-wa_json_null(const char *name)
-{
-	begin_member(name);
-	fputs("null", stdout);
-}
-
-void
 wa_json_lsn(const char *name, uint64_t lsn)
 {
 	char		text[WA_LSN_TEXT_BYTES];

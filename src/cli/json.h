@@ -16,7 +16,6 @@ extern void wa_json_end(void);
 extern void wa_json_string(const char *name, const char *text); /* or null */
 extern void wa_json_number(const char *name, int64_t value);
 extern void wa_json_bool(const char *name, bool value);
-extern void wa_json_null(const char *name);
 
 /* An LSN as PostgreSQL prints it; null for 0. */
 extern void wa_json_lsn(const char *name, uint64_t lsn);

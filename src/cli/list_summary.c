@@ -16,6 +16,7 @@
 typedef struct Summary
 {
 	const WaCatalogue *catalogue;
+	WaStore    *store;
 	WaGap	   *gaps;
 	size_t		gaps_count;
 	WaWindow   *windows;
@@ -67,6 +68,18 @@ unusable(const Summary *summary, const WaBackup *backup, char *text,
 	return text;
 }
 
+/* What cannot be read is not known; a listing goes on. */
+static void
+times_of(const Summary *summary, uint32_t tli, const WaRange *range,
+		 WaMoment *earliest, WaMoment *latest)
+{
+	WaError		ignored;
+
+	earliest->known = latest->known = false;
+	(void) wa_range_times(summary->store, summary->catalogue, tli, range,
+						  earliest, latest, &ignored);
+}
+
 static void
 json_timelines(const Summary *summary)
 {
@@ -89,7 +102,10 @@ json_timelines(const Summary *summary)
 		for (size_t j = 0; j < timeline->ranges_count; j++)
 		{
 			const WaRange *range = &timeline->ranges[j];
+			WaMoment	earliest;
+			WaMoment	latest;
 
+			times_of(summary, timeline->tli, range, &earliest, &latest);
 			wa_json_object(NULL);
 			wa_json_string("first_wal", name_of(summary, timeline->tli,
 												range->first));
@@ -102,6 +118,8 @@ json_timelines(const Summary *summary)
 			wa_json_number("raw_bytes", (int64_t) lsn_of(summary, range->last -
 														 range->first + 1));
 			wa_json_number("stored_bytes", (int64_t) range->stored_bytes);
+			wa_json_time("earliest_time", earliest.known, earliest.us);
+			wa_json_time("latest_time", latest.known, latest.us);
 			wa_json_end();
 		}
 		wa_json_end();
@@ -247,13 +265,22 @@ print_timelines(const Summary *summary)
 			uint64_t	count = range->last - range->first + 1;
 			char		raw[32];
 			char		stored[32];
+			char		from[WA_TIME_TEXT_BYTES];
+			char		to[WA_TIME_TEXT_BYTES];
+			WaMoment	earliest;
+			WaMoment	latest;
 
+			times_of(summary, timeline->tli, range, &earliest, &latest);
 			printf("  %s to %s  %" PRIu64 " segment%s, %s in %s\n",
 				   name_of(summary, timeline->tli, range->first),
 				   name_of(summary, timeline->tli, range->last), count,
 				   count == 1 ? "" : "s",
 				   size_text(lsn_of(summary, count), raw, sizeof(raw)),
 				   size_text(range->stored_bytes, stored, sizeof(stored)));
+			if (earliest.known && latest.known)
+				printf("    commits from %s to %s\n",
+					   wa_cli_time_text(earliest.us, false, from),
+					   wa_cli_time_text(latest.us, false, to));
 		}
 		for (size_t j = 0; j < timeline->partials_count; j++)
 			printf("  %s.partial\n",
@@ -369,7 +396,7 @@ WaCode
 wa_list_summary(const WaListOptions *options, WaStore *store,
 				const WaCatalogue *catalogue, bool *good, WaError *err)
 {
-	Summary		summary = {.catalogue = catalogue};
+	Summary		summary = {.catalogue = catalogue, .store = store};
 
 	if (!wa_gaps_find(catalogue, &summary.gaps, &summary.gaps_count))
 		return wa_fail(err, WA_NO_MEMORY, "out of memory");
