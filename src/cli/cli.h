@@ -24,6 +24,7 @@ extern int	wa_cmd_get(int argc, char **argv);
 extern int	wa_cmd_list(int argc, char **argv);
 extern int	wa_cmd_init(int argc, char **argv);
 extern int	wa_cmd_prefetch(int argc, char **argv);
+extern int	wa_cmd_verify(int argc, char **argv);
 extern int	wa_cmd_status(int argc, char **argv);
 
 /* Print "walarch SUBCOMMAND: message" and the hint, if any, to stderr. */

@@ -24,6 +24,7 @@ static const Subcommand subcommands[] = {
 	{"list", wa_cmd_list, "show what an archive holds, and what it lacks"},
 	{"prefetch", wa_cmd_prefetch, NULL},
 	{"status", wa_cmd_status, "show how archiving goes on a server"},
+	{"verify", wa_cmd_verify, "prove that an archive is what it should be"},
 };
 
 #define SUBCOMMANDS_COUNT	(sizeof(subcommands) / sizeof(subcommands[0]))

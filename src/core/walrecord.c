@@ -154,8 +154,9 @@ wa_record_read(const void *bytes, size_t length, WaRecord *record)
 	record->time_us = (int64_t) (time + (uint64_t) EPOCH_DIFFERENCE_US);
 	if (record->kind == WA_RECORD_RESTORE_POINT)
 	{
-		memcpy(record->name, start + data + sizeof(time),
-			   sizeof(record->name));
-		record->name[sizeof(record->name) - 1] = '\0';
+		const char *name = (const char *) start + data + sizeof(time);
+
+		/* PostgreSQL leaves behind the NUL what happened to be there */
+		memcpy(record->name, name, strnlen(name, sizeof(record->name) - 1));
 	}
 }

@@ -96,6 +96,13 @@ main(void)
 	record = READ(1, 0, "\375", 25);
 	is_int(record.kind, WA_RECORD_OTHER, "cut in what stands before the data");
 
+	/* behind the NUL stands whatever the server's memory held */
+	READ(0, 0x70, "\377\110", sizeof(bytes));
+	memset(bytes + 24 + 2 + 8 + 7, 'g', 50);
+	wa_record_read(bytes, sizeof(bytes), &record);
+	is_str(record.name, "a name", "a name with garbage behind it");
+	is_int(record.name[7] | record.name[30], 0, "which is not kept");
+
 	memset(bytes, 'x', sizeof(bytes));
 	bytes[16] = 0x70;
 	bytes[17] = 0;
