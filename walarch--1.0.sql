@@ -168,12 +168,243 @@ LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION check_setup() IS
 'Look over the set-up of archiving: a row per check, and what to do where it is not ok; looks at the archive directory, for 10 seconds at most';
 
+-- What the archive holds. Each of these looks into the archive directory from
+-- a thread, gives up when it does not answer for walarch.timeout, and can be
+-- cancelled.
+
+CREATE FUNCTION ranges_record(
+	OUT timeline bigint,
+	OUT first_wal text,
+	OUT last_wal text,
+	OUT segments bigint,
+	OUT start_lsn pg_lsn,
+	OUT end_lsn pg_lsn,
+	OUT earliest_time timestamptz,
+	OUT latest_time timestamptz,
+	OUT raw_bytes bigint,
+	OUT stored_bytes bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'walarch_ranges'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION ranges_record() IS 'What the view walarch.ranges shows';
+
+CREATE VIEW ranges AS SELECT * FROM walarch.ranges_record();
+
+COMMENT ON VIEW ranges IS
+'Unbroken rows of segments in the archive, one row each; looks into the archive directory';
+COMMENT ON COLUMN ranges.timeline IS 'Timeline';
+COMMENT ON COLUMN ranges.first_wal IS 'First segment';
+COMMENT ON COLUMN ranges.last_wal IS 'Last segment';
+COMMENT ON COLUMN ranges.segments IS 'How many there are';
+COMMENT ON COLUMN ranges.start_lsn IS 'Where the first one begins';
+COMMENT ON COLUMN ranges.end_lsn IS 'Where the last one ends';
+COMMENT ON COLUMN ranges.earliest_time IS
+'Earliest commit or abort in it; null when none is known';
+COMMENT ON COLUMN ranges.latest_time IS
+'Latest commit or abort in it; null when none is known';
+COMMENT ON COLUMN ranges.raw_bytes IS 'Size of the segments in bytes';
+COMMENT ON COLUMN ranges.stored_bytes IS 'Size in bytes in the archive';
+
+CREATE FUNCTION gaps_record(
+	OUT timeline bigint,
+	OUT first_missing_wal text,
+	OUT last_missing_wal text,
+	OUT segments bigint,
+	OUT start_lsn pg_lsn,
+	OUT end_lsn pg_lsn,
+	OUT waiting boolean,
+	OUT affects_backups text[])
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'walarch_gaps'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION gaps_record() IS 'What the view walarch.gaps shows';
+
+CREATE VIEW gaps AS SELECT * FROM walarch.gaps_record();
+
+COMMENT ON VIEW gaps IS
+'Segments that are missing between others of the same line of timelines, one row for each row of them; looks into the archive directory';
+COMMENT ON COLUMN gaps.timeline IS 'Timeline';
+COMMENT ON COLUMN gaps.first_missing_wal IS 'First segment that is missing';
+COMMENT ON COLUMN gaps.last_missing_wal IS 'Last segment that is missing';
+COMMENT ON COLUMN gaps.segments IS 'How many are missing';
+COMMENT ON COLUMN gaps.start_lsn IS 'Where the first one begins';
+COMMENT ON COLUMN gaps.end_lsn IS 'Where the last one ends';
+COMMENT ON COLUMN gaps.waiting IS
+'They still wait in pg_wal of this server to be archived';
+COMMENT ON COLUMN gaps.affects_backups IS
+'Base backups that cannot be recovered past it; empty: it harms none that is known';
+
+CREATE FUNCTION backups_record(
+	OUT backup_id text,
+	OUT source text,
+	OUT label text,
+	OUT timeline bigint,
+	OUT start_lsn pg_lsn,
+	OUT stop_lsn pg_lsn,
+	OUT start_time timestamptz,
+	OUT stop_time timestamptz,
+	OUT start_wal text,
+	OUT parent text,
+	OUT bytes bigint,
+	OUT usable boolean,
+	OUT reason text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'walarch_backups'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION backups_record() IS 'What the view walarch.backups shows';
+
+CREATE VIEW backups AS SELECT * FROM walarch.backups_record();
+
+COMMENT ON VIEW backups IS
+'Base backups that the archive knows of; looks into the archive directory';
+COMMENT ON COLUMN backups.backup_id IS 'Identifies the backup';
+COMMENT ON COLUMN backups.source IS
+'history: known from its backup history file only, its data lies elsewhere, if it still exists';
+COMMENT ON COLUMN backups.label IS 'Label given when it was taken';
+COMMENT ON COLUMN backups.timeline IS 'Timeline it was taken on';
+COMMENT ON COLUMN backups.start_lsn IS 'WAL is needed from there';
+COMMENT ON COLUMN backups.stop_lsn IS 'A recovery cannot end before';
+COMMENT ON COLUMN backups.start_time IS
+'When it began; null when the time zone in the file has no one meaning';
+COMMENT ON COLUMN backups.stop_time IS 'When it ended; null likewise';
+COMMENT ON COLUMN backups.start_wal IS 'First segment it needs';
+COMMENT ON COLUMN backups.parent IS 'Backup it is incremental to';
+COMMENT ON COLUMN backups.bytes IS 'Size in bytes of its data in the archive';
+COMMENT ON COLUMN backups.usable IS
+'All the WAL that the backup itself needs is in the archive';
+COMMENT ON COLUMN backups.reason IS 'Why it is not usable';
+
+CREATE FUNCTION recovery_window_record(
+	OUT timeline bigint,
+	OUT backup_id text,
+	OUT earliest_lsn pg_lsn,
+	OUT earliest_time timestamptz,
+	OUT latest_lsn pg_lsn,
+	OUT latest_time timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'walarch_recovery_window'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION recovery_window_record() IS
+'What the view walarch.recovery_window shows';
+
+CREATE VIEW recovery_window AS SELECT * FROM walarch.recovery_window_record();
+
+COMMENT ON VIEW recovery_window IS
+'To which points each usable backup can be recovered from the archive, a row for each timeline it reaches; looks into the archive directory';
+COMMENT ON COLUMN recovery_window.timeline IS 'The recovery_target_timeline';
+COMMENT ON COLUMN recovery_window.backup_id IS 'As in walarch.backups';
+COMMENT ON COLUMN recovery_window.earliest_lsn IS 'Where the backup ended';
+COMMENT ON COLUMN recovery_window.earliest_time IS 'When that was';
+COMMENT ON COLUMN recovery_window.latest_lsn IS
+'Where the last record ends that lies whole in the unbroken row of segments';
+COMMENT ON COLUMN recovery_window.latest_time IS
+'Latest commit or abort there';
+
+CREATE FUNCTION segments(
+	of_timeline bigint DEFAULT NULL,
+	from_wal text DEFAULT NULL,
+	to_wal text DEFAULT NULL,
+	OUT name text,
+	OUT kind text,
+	OUT timeline bigint,
+	OUT start_lsn pg_lsn,
+	OUT raw_bytes bigint,
+	OUT stored_bytes bigint,
+	OUT archived_at timestamptz,
+	OUT earliest_time timestamptz,
+	OUT latest_time timestamptz,
+	OUT restore_points text[],
+	OUT damaged text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'walarch_segments'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION segments(bigint, text, text) IS
+'Segments in the archive, of one timeline, from one to another; null: all. Reads the end of each object; damaged is what is known to be wrong with it';
+
+CREATE FUNCTION verify(
+	OUT object text,
+	OUT severity text,
+	OUT finding text,
+	OUT consequence text,
+	OUT hint text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'walarch_verify'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION verify() IS
+'What is wrong with the archive by its names and the ends of its objects: a row per finding, with what it means and what to do. The command walarch verify unpacks everything, too';
+
+CREATE FUNCTION recovery_progress_record(
+	OUT in_recovery boolean,
+	OUT replay_lsn pg_lsn,
+	OUT replay_time timestamptz,
+	OUT target text,
+	OUT archive_end_lsn pg_lsn,
+	OUT archive_end_time timestamptz,
+	OUT remaining_bytes bigint,
+	OUT bytes_per_second bigint)
+RETURNS record
+AS 'MODULE_PATHNAME', 'walarch_recovery_progress'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION recovery_progress_record() IS
+'What the view walarch.recovery_progress shows';
+
+CREATE VIEW recovery_progress AS
+SELECT p.*,
+	   CASE WHEN p.bytes_per_second > 0
+			THEN p.remaining_bytes::pg_catalog.float8 / p.bytes_per_second
+				 * interval '1 second'
+			WHEN p.remaining_bytes = 0 THEN interval '0'
+	   END AS estimated_remaining
+FROM walarch.recovery_progress_record() AS p;
+
+COMMENT ON VIEW recovery_progress IS
+'How far a server in recovery has replayed, and what the archive that it restores from still has; looks into the archive directory';
+COMMENT ON COLUMN recovery_progress.in_recovery IS
+'False: everything else is null';
+COMMENT ON COLUMN recovery_progress.replay_lsn IS 'Replayed up to there';
+COMMENT ON COLUMN recovery_progress.replay_time IS
+'Time of the last transaction replayed';
+COMMENT ON COLUMN recovery_progress.target IS
+'The recovery target, if one is set';
+COMMENT ON COLUMN recovery_progress.archive_end_lsn IS
+'End of the unbroken row of segments that the archive has from there on; null when it has none';
+COMMENT ON COLUMN recovery_progress.archive_end_time IS
+'Latest commit or abort in the last of these segments';
+COMMENT ON COLUMN recovery_progress.remaining_bytes IS
+'WAL in bytes from replay_lsn to archive_end_lsn';
+COMMENT ON COLUMN recovery_progress.bytes_per_second IS
+'WAL replayed a second since this session last asked, or within half a second';
+COMMENT ON COLUMN recovery_progress.estimated_remaining IS
+'Time to the end of the archive at that rate; null while nothing is replayed';
+
 -- Like PostgreSQL's own monitoring of archiving: for monitors, not for all.
 REVOKE ALL ON FUNCTION status_record() FROM PUBLIC;
 REVOKE ALL ON FUNCTION reset_status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION check_setup() FROM PUBLIC;
 REVOKE ALL ON status FROM PUBLIC;
+REVOKE ALL ON FUNCTION ranges_record() FROM PUBLIC;
+REVOKE ALL ON FUNCTION gaps_record() FROM PUBLIC;
+REVOKE ALL ON FUNCTION backups_record() FROM PUBLIC;
+REVOKE ALL ON FUNCTION recovery_window_record() FROM PUBLIC;
+REVOKE ALL ON FUNCTION segments(bigint, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION verify() FROM PUBLIC;
+REVOKE ALL ON FUNCTION recovery_progress_record() FROM PUBLIC;
+REVOKE ALL ON ranges, gaps, backups, recovery_window, recovery_progress FROM PUBLIC;
 GRANT USAGE ON SCHEMA walarch TO pg_monitor;
 GRANT EXECUTE ON FUNCTION status_record() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION check_setup() TO pg_monitor;
-GRANT SELECT ON status TO pg_monitor;
+GRANT EXECUTE ON FUNCTION ranges_record() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION gaps_record() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION backups_record() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION recovery_window_record() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION segments(bigint, text, text) TO pg_monitor;
+GRANT EXECUTE ON FUNCTION verify() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION recovery_progress_record() TO pg_monitor;
+GRANT SELECT ON status, ranges, gaps, backups, recovery_window, recovery_progress TO pg_monitor;

@@ -11,10 +11,17 @@ FROM pg_attribute
 WHERE attrelid = 'walarch.status'::regclass AND attnum > 0 AND NOT attisdropped
 ORDER BY attnum;
 
--- everything is documented
-SELECT attname AS column_without_comment
+SELECT attrelid::regclass AS view, attname, format_type(atttypid, atttypmod) AS type
 FROM pg_attribute
-WHERE attrelid = 'walarch.status'::regclass AND attnum > 0 AND NOT attisdropped
+WHERE attrelid IN ('walarch.ranges'::regclass, 'walarch.gaps', 'walarch.backups',
+	'walarch.recovery_window', 'walarch.recovery_progress') AND attnum > 0
+ORDER BY attrelid::regclass::text COLLATE "C", attnum;
+
+-- everything is documented
+SELECT attrelid::regclass AS view, attname AS column_without_comment
+FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+WHERE c.relnamespace = 'walarch'::regnamespace AND c.relkind = 'v'
+  AND attnum > 0 AND NOT attisdropped
   AND col_description(attrelid, attnum) IS NULL;
 SELECT p.oid::regprocedure AS function_without_comment
 FROM pg_proc AS p

@@ -153,6 +153,7 @@ without(
 # ---- a segment that ends early --------------------------------------------------
 
 my $node = small_primary('early', conf => "wal_keep_size = '512MB'\n");
+$node->backup('base');
 @wal = map { mark($node, "mark$_"); switch_and_archive($node) } 1 .. 4;
 $node->stop;
 
@@ -182,5 +183,14 @@ like($got->{message},
 is(ask($standby, @other_at_once, $wal[1], $p)->{status}, 0, 'a standby gets it');
 is(ask($pitr, @other_at_once, $_, $p)->{status}, 0, "$_ beside it is delivered")
   foreach @wal[ 0, 2, 3 ];
+
+# fetched ahead, too
+my $stopped = PostgreSQL::Test::Cluster->new('early_stopped');
+$stopped->init_from_backup($node, 'base');
+$stopped->append_conf('postgresql.conf',
+	"restore_command = '\"$ENV{WALARCH_BIN}\" get --archive \"$other\" \"%f\" \"%p\"'\nwalarch.archive = ''\n");
+$stopped->set_recovery_mode;
+ok(stops_by_itself($stopped), 'a recovery that fetches ahead stops there as well');
+like(slurp_file($stopped->logfile), qr/WAL in "$wal[1]" ends at/, 'for the same reason');
 
 done_testing();

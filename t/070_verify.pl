@@ -129,6 +129,26 @@ ok((grep { $_ eq $rows->{wal} } @segments) && $times{ $rows->{wal} }, 'a time li
 ($status, $rows) = list('--at', '2100-01-01 UTC');
 is("$status " . ($rows->{wal} // 'none'), '1 none', 'a time after all lies in none');
 
+{
+	# Central European time, without a data base of time zones
+	local $ENV{TZ} = 'CET-1CEST,M3.5.0,M10.5.0/3';
+
+	foreach my $case (
+		[ '2026-07-01 12:00', '2026-07-01T10:00:00Z' ], [ '2026-01-01 12:00:30.5', '2026-01-01T11:00:30Z' ],
+		[ '2026-07-01T12:00+05:30', '2026-07-01T06:30:00Z' ], [ '2026-07-01 12:00 -03', '2026-07-01T15:00:00Z' ],
+		[ '2026-07-01', '2026-06-30T22:00:00Z' ], [ '2026-07-01 12:00Z', '2026-07-01T12:00:00Z' ])
+	{
+		(undef, $rows) = list('--at', $case->[0]);
+		is($rows->{at}, $case->[1], "the time \"$case->[0]\"");
+	}
+	foreach my $text ('2026-10-25 02:30', '2026-03-29 02:30', '2026-02-31 12:00', '2026-07-01 12:00 CEST',
+		'2026-07-01 25:00', 'now', '', '2026-02-31 12:00 UTC', '2026-07-01 12:00:00 UTC x')
+	{
+		is((run_in('/', $ENV{WALARCH_BIN}, 'list', '--archive', $archive, '--at', $text))[0], 2,
+			"\"$text\" is no moment, or not one only");
+	}
+}
+
 ($status, $rows) = list();
 is($status, 0, 'the summary: nothing is missing');
 is(join(' ', map { $_->{timeline} } @{ $rows->{timelines} }), '1 2', 'two timelines');

@@ -297,13 +297,16 @@ check_end(Fetch *fetch, const WaWalName *name, const WaEnvelope *envelope,
 	const WaScanResult *scan = &envelope->scan;
 	WaHoleQuestion question;
 
-	if (!envelope->scanned || fetch->config->standby ||
+	/* a segment switch that began in the segment before looks like that */
+	if (!envelope->scanned ||
 		(scan->end != WA_SCAN_EARLY && scan->end != WA_SCAN_TORN) ||
-		!asks_for_holes(fetch, name, &question))
+		(scan->head.end_lsn != 0 && scan->records == 0 && scan->unused_zero))
 		return WA_OK;
 
-	/* a segment switch that began in the segment before looks like that */
-	if (scan->head.end_lsn != 0 && scan->records == 0 && scan->unused_zero)
+	/* fetched ahead it would be delivered without a look at what is behind */
+	if (fetch->config->unnamed != NULL)
+		return wa_fail(err, WA_REFUSED, "\"%s\" ends early", name->text);
+	if (fetch->config->standby || !asks_for_holes(fetch, name, &question))
 		return WA_OK;
 	return wa_hole_check_behind(&question, name, scan->stop_lsn, err);
 }

@@ -196,6 +196,39 @@ local_seconds(const struct tm *given, time_t *seconds)
 		!(good[0] && good[1] && candidates[0] != candidates[1]);
 }
 
+/* The 31st of February is none. */
+static bool
+utc_seconds(const struct tm *given, time_t *seconds)
+{
+	struct tm	parts = *given;
+
+	*seconds = timegm(&parts);
+	return parts.tm_mday == given->tm_mday && parts.tm_mon == given->tm_mon;
+}
+
+/* "Z", "UTC", "+02", "-03:30": seconds east of Greenwich. */
+static bool
+parse_zone(const char *text, int *offset)
+{
+	int			hours;
+	int			minutes = 0;
+	int			end = 0;
+	char		sign;
+
+	*offset = 0;
+	if (strcmp(text, "Z") == 0 || strcmp(text, "UTC") == 0)
+		return true;
+	if (sscanf(text, "%c%2d%n", &sign, &hours, &end) != 2 ||
+		(sign != '+' && sign != '-'))
+		return false;
+	if (text[end] == ':' &&
+		sscanf(text, "%c%2d:%2d%n", &sign, &hours, &minutes, &end) != 3)
+		return false;
+	*offset = (sign == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+	return text[end] == '\0' && hours >= 0 && hours <= 15 && minutes >= 0 &&
+		minutes < 60;
+}
+
 bool
 wa_cli_time_parse(const char *text, int64_t *unix_us)
 {
@@ -207,10 +240,7 @@ wa_cli_time_parse(const char *text, int64_t *unix_us)
 	const char *at = NULL;
 	int64_t		fraction;
 	time_t		seconds;
-	int			hours;
-	int			minutes = 0;
-	int			end = 0;
-	char		sign;
+	int			offset;
 
 	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]) && at == NULL; i++)
 	{
@@ -226,18 +256,10 @@ wa_cli_time_parse(const char *text, int64_t *unix_us)
 		if (!local_seconds(&parts, &seconds))
 			return false;
 	}
-	else if (strcmp(at, "Z") == 0 || strcmp(at, "UTC") == 0)
-		seconds = timegm(&parts);
-	else if (((sscanf(at, "%c%2d:%2d%n", &sign, &hours, &minutes,
-					  &end) == 3 && at[end] == '\0') ||
-			  (minutes = 0, sscanf(at, "%c%2d%n", &sign, &hours, &end) == 2 &&
-			   at[end] == '\0')) &&
-			 (sign == '+' || sign == '-') && hours >= 0 && hours <= 15 &&
-			 minutes >= 0 && minutes < 60)
-		seconds = timegm(&parts) - (sign == '-' ? -1 : 1) *
-			(hours * 3600 + minutes * 60);
-	else
+	else if (!parse_zone(at, &offset) || !utc_seconds(&parts, &seconds))
 		return false;
+	else
+		seconds -= offset;
 	*unix_us = (int64_t) seconds * 1000000 + fraction;
 	return true;
 }

@@ -15,16 +15,16 @@
 #include "access/htup_details.h"
 #include "access/xlog.h"
 #include "access/xlogarchive.h"
-#include "archive/pool.h"
 #include "archive/probe.h"
 #include "core/walname.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "server/compat.h"
+#include "server/inquiry.h"
+#include "server/row.h"
 #include "server/settings.h"
 #include "server/status.h"
 #include "storage/fd.h"
-#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
@@ -149,56 +149,6 @@ judge_state(const WaStatus *status, const Backlog *backlog, char **detail)
 	return "ok";
 }
 
-/* A row under construction: values in the order of the SQL declaration. */
-typedef struct Row
-{
-	int			count;
-	Datum		values[48];
-	bool		nulls[48];
-} Row;
-
-static void
-put(Row *row, Datum value)
-{
-	row->values[row->count] = value;
-	row->nulls[row->count++] = false;
-}
-
-static void
-put_null(Row *row)
-{
-	row->values[row->count] = (Datum) 0;
-	row->nulls[row->count++] = true;
-}
-
-static void
-put_text(Row *row, const char *text)
-{
-	if (text == NULL || text[0] == '\0')
-		put_null(row);
-	else
-		put(row, CStringGetTextDatum(text));
-}
-
-static void
-put_int8(Row *row, uint64 value)
-{
-	put(row, Int64GetDatum((int64) value));
-}
-
-/* Microseconds of the Unix epoch, 0 being never. */
-static void
-put_time(Row *row, int64 unix_us)
-{
-	if (unix_us == 0)
-		put_null(row);
-	else
-		put(row, TimestampTzGetDatum(unix_us -
-									 (int64) (POSTGRES_EPOCH_JDATE -
-											  UNIX_EPOCH_JDATE) *
-									 USECS_PER_DAY));
-}
-
 Datum
 walarch_status(PG_FUNCTION_ARGS)
 {
@@ -219,47 +169,48 @@ walarch_status(PG_FUNCTION_ARGS)
 	same_archive = walarch_settings_archive(configured) &&
 		strcmp(configured, status.archive) == 0;
 
-	put_text(&row, judge_state(&status, &backlog, &detail));
-	put_text(&row, damaged ? "the status file is damaged, counters are not "
+	walarch_put_text(&row, judge_state(&status, &backlog, &detail));
+	walarch_put_text(&row, damaged ? "the status file is damaged, counters are not "
 			 "known" : detail);
-	put_text(&row, walarch_archive);
-	put_text(&row, same_archive ? status.archive_id : NULL);
-	put_text(&row, status.last_archived_wal);
-	put_time(&row, status.last_archived_us);
-	put_int8(&row, status.archived_count);
-	put_int8(&row, status.identical_count);
-	put_int8(&row, status.conflict_count);
-	put_int8(&row, status.replaced_count);
-	put_int8(&row, status.damaged_source_count);
-	put_int8(&row, status.failed_count);
-	put_int8(&row, status.consecutive_failures);
-	put_text(&row, status.last_failed_wal);
-	put_time(&row, status.last_failed_us);
-	put_text(&row, status.last_error);
-	put_text(&row, status.last_error_sqlstate);
-	put_text(&row, status.last_damaged_wal);
-	put_time(&row, status.last_damaged_us);
-	put_text(&row, status.last_damage);
-	put_int8(&row, backlog.files);
-	put_int8(&row, backlog.bytes);
-	put_text(&row, backlog.oldest);
+	walarch_put_text(&row, walarch_archive);
+	walarch_put_text(&row, same_archive ? status.archive_id : NULL);
+	walarch_put_text(&row, status.last_archived_wal);
+	walarch_put_time(&row, status.last_archived_us != 0, status.last_archived_us);
+	walarch_put_int8(&row, status.archived_count);
+	walarch_put_int8(&row, status.identical_count);
+	walarch_put_int8(&row, status.conflict_count);
+	walarch_put_int8(&row, status.replaced_count);
+	walarch_put_int8(&row, status.damaged_source_count);
+	walarch_put_int8(&row, status.failed_count);
+	walarch_put_int8(&row, status.consecutive_failures);
+	walarch_put_text(&row, status.last_failed_wal);
+	walarch_put_time(&row, status.last_failed_us != 0, status.last_failed_us);
+	walarch_put_text(&row, status.last_error);
+	walarch_put_text(&row, status.last_error_sqlstate);
+	walarch_put_text(&row, status.last_damaged_wal);
+	walarch_put_time(&row, status.last_damaged_us != 0, status.last_damaged_us);
+	walarch_put_text(&row, status.last_damage);
+	walarch_put_int8(&row, backlog.files);
+	walarch_put_int8(&row, backlog.bytes);
+	walarch_put_text(&row, backlog.oldest);
 	if (backlog.files > 0)
-		put(&row, TimestampTzGetDatum(backlog.oldest_since));
+		walarch_put(&row, TimestampTzGetDatum(backlog.oldest_since));
 	else
-		put_null(&row);
-	put_int8(&row, status.raw_bytes);
-	put_int8(&row, status.stored_bytes);
-	put_int8(&row, status.read_us / 1000);
-	put_int8(&row, status.compress_us / 1000);
-	put_int8(&row, status.store_us / 1000);
-	put(&row, Int32GetDatum(status.compression_level));
-	put(&row, Int32GetDatum(status.workers));
+		walarch_put_null(&row);
+	walarch_put_int8(&row, status.raw_bytes);
+	walarch_put_int8(&row, status.stored_bytes);
+	walarch_put_int8(&row, status.read_us / 1000);
+	walarch_put_int8(&row, status.compress_us / 1000);
+	walarch_put_int8(&row, status.store_us / 1000);
+	walarch_put(&row, Int32GetDatum(status.compression_level));
+	walarch_put(&row, Int32GetDatum(status.workers));
 	if (same_archive && status.free_bytes_us != 0)
-		put_int8(&row, status.free_bytes);
+		walarch_put_int8(&row, status.free_bytes);
 	else
-		put_null(&row);
-	put_time(&row, same_archive ? status.free_bytes_us : 0);
-	put_time(&row, status.since_us);
+		walarch_put_null(&row);
+	walarch_put_time(&row, same_archive && status.free_bytes_us != 0,
+					 status.free_bytes_us);
+	walarch_put_time(&row, status.since_us != 0, status.since_us);
 
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor),
 													  row.values,
@@ -309,15 +260,10 @@ probe_release(WaTask *task)
 static bool
 probe_archive(const char *path, WaProbe *probe, WaError *err)
 {
-	WaPool	   *pool = wa_pool_open(1);
 	ProbeTask  *task = calloc(1, sizeof(*task));
-	volatile bool answered = false;
-	instr_time	begun;
 
-	if (pool == NULL || task == NULL)
+	if (task == NULL)
 	{
-		wa_pool_close(pool, 0);
-		free(task);
 		wa_fail(err, WA_NO_MEMORY, "out of memory");
 		return false;
 	}
@@ -326,52 +272,15 @@ probe_archive(const char *path, WaProbe *probe, WaError *err)
 	strlcpy(task->path, path, sizeof(task->path));
 	task->system_identifier = GetSystemIdentifier();
 	task->segment_bytes = (uint32) wal_segment_size;
-	if (wa_pool_submit(pool, &task->task, err) != WA_OK)
+	if (!walarch_in_thread(&task->task, PROBE_TIMEOUT_MS, err))
 	{
-		free(task);
-		wa_pool_close(pool, 0);
+		if (err->code == WA_STUCK)
+			wa_fail(err, WA_STUCK, "\"%s\" does not answer", path);
 		return false;
 	}
-
-	INSTR_TIME_SET_CURRENT(begun);
-	PG_TRY();
-	{
-		for (;;)
-		{
-			instr_time	now;
-			WaTaskState state;
-
-			INSTR_TIME_SET_CURRENT(now);
-			INSTR_TIME_SUBTRACT(now, begun);
-			state = wa_pool_watch(pool, &task->task,
-								  (uint64) INSTR_TIME_GET_MILLISEC(now) + 1,
-								  PROBE_TIMEOUT_MS);
-			answered = state == WA_TASK_DONE;
-			if (state != WA_TASK_RUNNING)
-				break;
-			(void) WaitLatchOrSocket(MyLatch,
-									 WL_LATCH_SET | WL_SOCKET_READABLE |
-									 WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-									 wa_pool_event_fd(pool), 100,
-									 walarch_wait_event());
-			ResetLatch(MyLatch);
-			wa_pool_drain_events(pool);
-			CHECK_FOR_INTERRUPTS();
-		}
-	}
-	PG_FINALLY();
-	{
-		/* cancelled by the user, or stuck: the thread cleans up by itself */
-		if (answered)
-			*probe = task->probe;
-		if (!wa_pool_abandon(pool, &task->task))
-			free(task);
-		wa_pool_close(pool, 0);
-	}
-	PG_END_TRY();
-	if (!answered)
-		wa_fail(err, WA_STUCK, "\"%s\" does not answer", path);
-	return answered;
+	*probe = task->probe;
+	free(task);
+	return true;
 }
 
 static void
@@ -380,12 +289,11 @@ check_row(ReturnSetInfo *result, const char *name, bool ok,
 {
 	Row			row = {0};
 
-	put_text(&row, name);
-	put(&row, BoolGetDatum(ok));
-	put_text(&row, detail);
-	put_text(&row, ok ? NULL : hint);
-	tuplestore_putvalues(result->setResult, result->setDesc, row.values,
-						 row.nulls);
+	walarch_put_text(&row, name);
+	walarch_put(&row, BoolGetDatum(ok));
+	walarch_put_text(&row, detail);
+	walarch_put_text(&row, ok ? NULL : hint);
+	walarch_emit(result, &row);
 }
 
 static void

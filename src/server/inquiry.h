@@ -1,0 +1,51 @@
+/*
+ * inquiry.h
+ *	  Questions of a session to the archive, asked from a thread: a hung mount
+ *	  costs the session a time-out, and it can be cancelled.
+ */
+#ifndef WALARCH_INQUIRY_H
+#define WALARCH_INQUIRY_H
+
+#include "postgres.h"
+
+#include "archive/pool.h"
+#include "core/marker.h"
+#include "core/sink_zstd.h"
+
+/*
+ * Run a task in a thread and wait for it.  False, with *err, when it has not
+ * come back from one operation for so long, or there is no thread.  The task
+ * is the caller's again only when true is returned; otherwise, also by an
+ * error of the session, it is released by its thread.
+ */
+extern bool walarch_in_thread(WaTask *task, uint64 timeout_ms, WaError *err);
+
+/*
+ * What an inquiry does: in a thread, with the archive of this cluster open.
+ * No function of PostgreSQL may be called.  `state` is malloc'ed.
+ */
+typedef struct WaInquiry
+{
+	WaStore    *store;
+	const WaMarker *marker;
+	WaZstd	   *zstd;
+	WaBeat	   *beat;			/* its `cancelled` says that nobody waits */
+	const char *path;
+} WaInquiry;
+
+typedef WaCode (*WaInquiryFn) (const WaInquiry *inquiry, void *state,
+							   WaError *err);
+
+/*
+ * Ask the archive of the setting walarch.archive.  ereport(ERROR) when it
+ * cannot be asked or the function fails; then and when cancelled, `state` is
+ * released by release_state.  On return the caller releases it.
+ */
+extern void walarch_inquire(WaInquiryFn run, void *state,
+							void (*release_state) (void *state));
+
+/* The same for a given directory. */
+extern void walarch_inquire_at(const char *path, WaInquiryFn run, void *state,
+							   void (*release_state) (void *state));
+
+#endif							/* WALARCH_INQUIRY_H */
