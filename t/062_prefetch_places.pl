@@ -151,17 +151,6 @@ SKIP:
 
 # ---- pg_wal elsewhere ---------------------------------------------------------------
 
-sub move_wal
-{
-	my ($node, $to) = @_;
-	my $from = $node->data_dir . '/pg_wal';
-
-	system('cp', '-R', "$from/.", $to) == 0 or die 'could not copy pg_wal';
-	system('rm', '-rf', $from) == 0 or die 'could not remove pg_wal';
-	symlink $to, $from or die "could not link pg_wal: $!";
-	return;
-}
-
 SKIP:
 {
 	skip 'mounting needs root', 6 unless root_available('tmpfs', 'bind');

@@ -9,6 +9,12 @@
 #	prefetchers($node->data_dir);           # process ids
 #	held($node->data_dir);                  # how many segments they hold
 #	is(junk_after_a_while($dir), '', ...);  # what stays of it
+#
+#	gated_restore($node, $archive, '--prefetch 4');	# each request waits ...
+#	allow($node, $wal);                     # ... until its file is allowed
+#	wait_asked($node, $wal);                # this one waits now
+#	my $pid = stop_in_a_file($node) or ...; # stopped in the middle of writing
+#	move_wal($node, $directory);            # pg_wal, before it starts
 
 package Prefetch;
 
@@ -18,11 +24,14 @@ use warnings;
 use Exporter 'import';
 use File::Basename qw(basename);
 use PostgreSQL::Test::Utils;
+use Time::HiRes qw(usleep);
 use WalArch;
 
 our @EXPORT = qw(
   can_trace traced_restore deliveries flaws_of_hits prefetchers held
   junk_of junk_after_a_while
+  gated_restore allow forbid asked wait_asked unfinished stop_in_a_file
+  kill_whole move_wal
 );
 
 sub can_trace { return system('strace -qq -o /dev/null true 2>/dev/null') == 0; }
@@ -130,6 +139,151 @@ sub held
 		}
 	}
 	return $count;
+}
+
+# Files that are being written: without a name, and shorter than a segment.
+sub unfinished
+{
+	my ($dir, $bytes) = @_;
+	my $count = 0;
+
+	foreach my $pid (prefetchers($dir))
+	{
+		foreach my $fd (glob("/proc/$pid/fd/*"))
+		{
+			my $size = (readlink($fd) // '') =~ / \(deleted\)$/ ? -s $fd // 0 : 0;
+			$count++ if $size > 0 && $size < ($bytes // 1048576);
+		}
+	}
+	return $count;
+}
+
+# The states of the threads of a process, as one word.
+sub states
+{
+	my ($pid) = @_;
+
+	return join '', map {
+		my $open = open(my $handle, '<', $_);
+		$open && (<$handle> // '') =~ /.*\) (\S)/ ? $1 : '';
+	} glob("/proc/$pid/task/*/stat");
+}
+
+# Kill a process, and wait until it holds nothing any more: a thread may be in
+# the middle of an fsync.
+sub kill_whole
+{
+	my ($pid) = @_;
+
+	kill 'KILL', $pid;
+	wait_until("all of process $pid to end", sub { states($pid) =~ /^[ZX]*$/ });
+	return;
+}
+
+# Stop the prefetcher of a server while it is in the middle of a file; undef if
+# it has come to the end of its work before.
+sub stop_in_a_file
+{
+	my ($node) = @_;
+	my $dir = $node->data_dir;
+	my $pid = wait_until('a prefetcher', sub {
+		for (1 .. 50)
+		{
+			my ($found) = prefetchers($dir);
+			return $found if defined $found;
+			usleep(1000);
+		}
+		return;
+	});
+
+	foreach (1 .. 2000)
+	{
+		my $before = held($dir);
+
+		kill 'STOP', $pid or return;
+		wait_until("process $pid to stop", sub { states($pid) =~ /^[tTZX]*$/ });
+		return $pid if unfinished($dir);
+		kill 'CONT', $pid;
+		return if $before > 0 && !eval {
+			wait_until('more to be held', sub { held($dir) > $before }, 1) };
+	}
+	return;
+}
+
+# A restore command that begins nothing before the test allows the file.
+sub gated_restore
+{
+	my ($node, $archive, $options, $word) = (@_, '');
+	my $gate = $node->basedir . '/gate';
+	my $script = $node->basedir . "/gated$word";
+	my $record = $node->basedir . '/requests';
+
+	mkdir $gate;
+	system('mkfifo', "$gate/never") == 0 or die 'could not make a FIFO' unless -p "$gate/never";
+	write_binary($script, <<"END");
+#!/bin/bash
+until [ -e "$gate/all" ] || [ -e "$gate/\$1" ]; do
+	[ -d "/proc/\$PPID" ] || exit 1
+	echo "\$1 $word" >"$gate/asked.new"
+	mv "$gate/asked.new" "$gate/asked"
+	read -r -t 0.02 <>"$gate/never"
+done
+rm -f "$gate/asked"
+begun=\${EPOCHREALTIME/[.,]/}
+"$ENV{WALARCH_BIN}" get --archive "$archive" $options "\$1" "\$2"
+status=\$?
+echo "\$1 \$status \$(((\${EPOCHREALTIME/[.,]/} - begun) / 1000)) $word" >>"$record"
+exit \$status
+END
+	chmod 0700, $script or die "could not chmod \"$script\": $!";
+	$node->append_conf('postgresql.conf', "restore_command = '\"$script\" \"%f\" \"%p\"'\n");
+	return;
+}
+
+# "all" stands for every file, also for those asked for later.
+sub allow
+{
+	my ($node, @files) = @_;
+
+	write_binary($node->basedir . "/gate/$_", '') foreach @files;
+	return;
+}
+
+sub forbid
+{
+	my ($node, @files) = @_;
+
+	unlink map { $node->basedir . "/gate/$_" } @files;
+	return;
+}
+
+# The file that is asked for and not allowed, and its restore command's word.
+sub asked
+{
+	my ($node) = @_;
+
+	open(my $handle, '<', $node->basedir . '/gate/asked') or return ('', '');
+	return (split(' ', <$handle> // ''), '', '');
+}
+
+sub wait_asked
+{
+	my ($node, $name) = @_;
+
+	wait_until("$name to be asked for", sub { (asked($node))[0] eq $name });
+	return;
+}
+
+# pg_wal of a server that is not running, to another directory.
+sub move_wal
+{
+	my ($node, $to) = @_;
+	my $from = $node->data_dir . '/pg_wal';
+
+	system('cp', '-R', "$from/.", $to) == 0 or die 'could not copy pg_wal';
+	system('rm', '-rf', $from) == 0 or die 'could not remove pg_wal';
+	symlink $to, $from or die "could not link pg_wal: $!";
+	return;
 }
 
 # What there is of prefetching: processes, and files in pg_wal.

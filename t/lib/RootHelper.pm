@@ -11,6 +11,8 @@
 #	my $strace = root_do('strace', $pid, $outfile, '--', '-f', '-e', 'inject=...');
 #	root_do('kill', $strace);
 #	root_do('bind', $from, $to);            # the same directory, another mount
+#	root_do('fuse', $from, $to);            # the same, and without unnamed files
+#	root_do('hang', $to); root_do('resume', $to);   # such a one answers nothing
 #	my $first = root_do('first', $datadir, $logfile, $postgres);    # a server as process 1
 #
 # Directories and files must lie below the temporary directory of the test run.

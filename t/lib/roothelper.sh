@@ -74,6 +74,37 @@ do_bind() {
 	mount --bind "$from" "$to"
 }
 
+# The same by way of a daemon, which can be stopped: then whoever reads hangs.
+do_fuse() {
+	local from to pid try
+
+	from=$(below_top "$1")
+	to=$(below_top "$2")
+	mkdir -p "$to"
+	bindfs -f -o allow_other,default_permissions "$from" "$to" >/dev/null 2>&1 </dev/null &
+	pid=$!
+	for try in $(seq 100); do
+		! mountpoint -q -- "$to" || break
+		kill -0 "$pid" 2>/dev/null || fail "bindfs did not start"
+		sleep 0.1
+	done
+	echo "$pid $to" >>"$home/daemons"
+}
+
+# Signal the daemon of such a mount.
+do_daemon() {
+	local pid dir to
+
+	dir=$(below_top "$2")
+	while read -r pid to; do
+		[ "$to" != "$dir" ] || { kill -"$1" "$pid"; return; }
+	done <"$home/daemons"
+	fail "\"$dir\" has no daemon"
+}
+
+do_hang() { do_daemon STOP "$1"; }
+do_resume() { do_daemon CONT "$1"; }
+
 # first DATADIR LOGFILE POSTGRES: a server that is process 1 of a pid namespace,
 # as in a container; the reply is its parent, which ends with it.
 do_first() {
@@ -148,11 +179,12 @@ do_kill() {
 	kill -KILL "$1" 2>/dev/null || :
 }
 
-# Let go of everything that may hold a process: traced ones, frozen ones.
+# Let go of everything that may hold a process: traced ones, frozen ones, hung ones.
 do_release() {
 	local pid dir
 
 	for pid in $(cat "$home/stracers" 2>/dev/null); do do_kill "$pid"; done
+	for pid in $(cut -d ' ' -f 1 "$home/daemons" 2>/dev/null); do kill -CONT "$pid" 2>/dev/null || :; done
 	for dir in $(mounts); do fsfreeze --unfreeze "$dir" 2>/dev/null || :; done
 }
 
@@ -174,9 +206,9 @@ serve() {
 
 	shift
 	case $verb in
-		tmpfs | loop | bind) [ $# = 2 ] ;;
+		tmpfs | loop | bind | fuse) [ $# = 2 ] ;;
 		first) [ $# = 3 ] ;;
-		ro | rw | umount | freeze | thaw | kill) [ $# = 1 ] ;;
+		ro | rw | umount | freeze | thaw | kill | hang | resume) [ $# = 1 ] ;;
 		strace) [ $# -ge 3 ] ;;
 		*) false ;;
 	esac || { echo "error unknown request: $verb $*"; return; }
@@ -206,6 +238,11 @@ probe() {
 	fi
 	mkdir "$dir.from"
 	! works bind "$dir.from" "$dir" || ! works umount "$dir" || echo bind
+	if works fuse "$dir.from" "$dir"; then
+		! works hang "$dir" || ! works resume "$dir" || echo hang resume
+		! works umount "$dir" || echo fuse
+	fi
+	rm -f "$home/daemons"
 	rmdir "$dir.from"
 	if unshare --pid --fork --mount-proc true 2>/dev/null; then echo first; fi
 	rm -f "$home"/loop.*
