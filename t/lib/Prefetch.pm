@@ -196,7 +196,7 @@ sub stop_in_a_file
 		return;
 	});
 
-	while (1)
+	foreach (1 .. 2000)
 	{
 		my $before = held($dir);
 
@@ -207,6 +207,7 @@ sub stop_in_a_file
 		return if $before > 0 && !eval {
 			wait_until('more to be held', sub { held($dir) > $before }, 1) };
 	}
+	return;
 }
 
 # A restore command that begins nothing before the test allows the file.
