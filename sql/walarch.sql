@@ -13,8 +13,8 @@ ORDER BY attnum;
 
 SELECT attrelid::regclass AS view, attname, format_type(atttypid, atttypmod) AS type
 FROM pg_attribute
-WHERE attrelid IN ('walarch.ranges'::regclass, 'walarch.gaps', 'walarch.backups',
-	'walarch.recovery_window', 'walarch.recovery_progress') AND attnum > 0
+WHERE attrelid = ANY ('{walarch.ranges, walarch.gaps, walarch.backups,
+	walarch.recovery_window, walarch.recovery_progress}'::regclass[]) AND attnum > 0
 ORDER BY attrelid::regclass::text COLLATE "C", attnum;
 
 -- everything is documented
