@@ -188,14 +188,14 @@ add_gap(Gaps *all, uint32_t tli, uint64_t first, uint64_t last)
 }
 
 /*
- * Along one lineage: what is missing behind something that is there becomes
- * a gap when something that is there follows.
+ * Along one lineage: what is missing behind something that is there is a gap
+ * when something that is there follows, or the timeline is known to have gone
+ * on, since another left it later.
  */
 static bool
 find_along(const WaCatalogue *catalogue, const WaLineage *lineage, Gaps *all)
 {
 	bool		seen = false;
-	size_t		certain = all->count;
 
 	for (size_t i = 0; i < lineage->count; i++)
 	{
@@ -216,14 +216,12 @@ find_along(const WaCatalogue *catalogue, const WaLineage *lineage, Gaps *all)
 				!add_gap(all, stretch->tli, next, range->first - 1))
 				return false;
 			seen = true;
-			certain = all->count;
 			next = range->last + 1;
 		}
 		if (seen && stretch->last != UINT64_MAX && next <= stretch->last &&
 			!add_gap(all, stretch->tli, next, stretch->last))
 			return false;
 	}
-	all->count = certain;		/* nothing follows the rest */
 	return true;
 }
 

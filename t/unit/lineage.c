@@ -176,6 +176,8 @@ test_switches(void)
 	test_switch("1-8", "8-12", "", "2:12", "the old one complete");
 	test_switch("1-12", "8-9", "", "2:9", "the old one went on");
 	test_switch("1-7", "", "", "1:7", "nothing of the new one");
+	test_switch("1-5", "", "1:6-7", "1:5",
+				"nothing of the new one, and too little of the old");
 	test_switch("1-6", "8-12", "1:7-7", "1:6", "a failover gap");
 	test_switch("1-7", "9-12", "2:8-8", "1:7", "the child's first is missing");
 	test_switch("1-5", "10-12", "1:6-7 2:8-9", "1:5", "both sides");

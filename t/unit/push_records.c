@@ -279,6 +279,16 @@ test_partial(void)
 	is_str(result.damage, "", "and is no damage");
 	is_int(count_names(path_in_scratch("archive/wal/0000000100000000")), 3,
 		   "three of them");
+
+	fresh(SEG_1MB);
+	for (int i = 0; i < 100; i++)
+		wal_filler(&wal, 900);
+	half = wal.prev;
+	snprintf(name, sizeof(name), "%.24s.partial", wal_name(&wal, 0));
+	is_code(push_as(name, cut_copy(half)), WA_OK, &err, "a short .partial");
+	is_code(push_as(name, wal_segment(&wal, 0)), WA_OK, &err, "a longer one");
+	is_int(result.outcome, WA_PUSH_STORED, "stands beside it, too");
+	ok(stored_is(object_key(name), cut_copy(half)), "the first stays");
 }
 
 static void

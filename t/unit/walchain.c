@@ -138,6 +138,7 @@ test_broken(void)
 	wa_chain_begin(&chain);
 	add(0);
 	is_joint(add(2), WA_JOINT_BROKEN, "a segment left out");
+	has_str(chain.reason, "bytes of a record of which", "says how");
 
 	memcpy(saved, wal_segment(&wal, 1), SEG_1MB);
 	memset(wal_segment(&wal, 1) + 500 * 1024, 0, SEG_1MB - 500 * 1024);

@@ -361,6 +361,61 @@ test_damage(void)
 	wal_close(&wal);
 }
 
+/* What only one of the checks can see. */
+static void
+test_single_checks(void)
+{
+	WaScanResult result;
+	WalWriter	old;
+	unsigned char *segment;
+	uint64_t	end;
+
+	/* an old record, whole, exactly where the next one would begin */
+	wal_open(&wal, SEG_1MB, SEGNO);
+	wal_open(&old, SEG_1MB, 2);
+	for (int i = 0; i < 100; i++)
+	{
+		wal_filler(&wal, 300);
+		wal_filler(&old, 300);
+	}
+	end = wal.at;
+	must(end - wal.start == old.at - old.start);
+	wal_commit(&old, NOON_US);
+	segment = wal_segment(&wal, 0);
+	memcpy(segment + (end - LSN), old.bytes + (end - LSN), 40);
+	result = scan(0);
+	is_end(&result, WA_SCAN_EARLY, "a whole record of an earlier life");
+	is_int(result.end_lsn, end, "is not taken for the next one");
+	is_int(result.transactions, 0, "nor its commit for one");
+	wal_close(&old);
+	wal_close(&wal);
+
+	/* damage in the last page, with records behind it */
+	wal_open(&wal, SEG_1MB, SEGNO);
+	wal_fill_until(&wal, 2000);
+	end = wal.at;
+	for (int i = 0; i < 10; i++)
+		wal_filler(&wal, 100);
+	segment = wal_segment(&wal, 0);
+	segment[end - LSN + 30] ^= 1;
+	result = scan(0);
+	is_end(&result, WA_SCAN_DAMAGED, "damage in the last page, WAL behind it");
+	is_int(result.stop_lsn, end, "where");
+	wal_close(&wal);
+
+	/* a page that is due another number of bytes than the one before left */
+	wal_open(&wal, SEG_1MB, SEGNO);
+	wal_fill_until(&wal, 1000);
+	wal_filler(&wal, 20000);
+	wal_fill_until(&wal, 0);
+	segment = wal_segment(&wal, 1);
+	segment[8192 + WA_WALHEADER_REM_LEN] ^= 8;
+	result = scan(1);
+	is_end(&result, WA_SCAN_DAMAGED, "a page that does not go on");
+	has_str(result.reason, "does not go on", "says so");
+	wal_close(&wal);
+}
+
 /* A record cut by a crash, in the middle of a segment. */
 static void
 test_overwritten(uint16_t magic)
@@ -451,6 +506,7 @@ main(void)
 	test_ends();
 	test_dead_tails();
 	test_damage();
+	test_single_checks();
 	test_mutations();
 	test_overwritten(0xD110);
 	test_overwritten(0xD118);
