@@ -174,6 +174,23 @@ sub flip
 	return $bytes;
 }
 
+# Some bits of a zstd frame mean nothing. Flip one without which the stock zstd
+# does not give the same bytes.
+sub flip_what_matters
+{
+	my ($file, $bytes) = @_;
+	my $good = object_raw($archive, $file);
+
+	for my $at (20 .. length($bytes) - 1)
+	{
+		my $changed = flip($bytes, $at);
+		my $matters = with_bytes(object($file), $changed,
+			sub { (object_raw($archive, $file) // '') ne $good });
+		return $changed if $matters;
+	}
+	die "no bit of $file matters";
+}
+
 # name, file, its new bytes, what is said, whether that is found quickly, too
 my $size = -s object($wal[1]);
 my @damage = (
@@ -187,7 +204,7 @@ my @damage = (
 	[ 'another object', $wal[1], sub { object_bytes($archive, $wal[2]) }, qr/holds the object of/, 1 ],
 	[ 'a damaged history', '00000002.history', sub { flip($_[0], 20) }, qr/is damaged/, 1 ],
 	[ 'a damaged backup history', $backups[0], sub { flip($_[0], 20) }, qr/is damaged/, 1 ],
-	[ 'a damaged .partial', $partial, sub { flip($_[0], 20) }, qr/is damaged|has digest|holds/, 0 ]);
+	[ 'a damaged .partial', $partial, sub { flip_what_matters($partial, $_[0]) }, qr/is damaged|has digest|holds/, 0 ]);
 
 foreach my $case (@damage)
 {

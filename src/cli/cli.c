@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "archive/identity.h"
+
 #define CONTROL_TRIES		5
 #define PATH_BYTES	4096
 
@@ -141,6 +143,34 @@ wa_cli_random(char *text, size_t digits)
 	for (size_t i = 0; i < digits / 2; i++)
 		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
 	return true;
+}
+
+WaCode
+wa_cli_catalogue(const char *path, WaStore **store, WaCatalogue *catalogue,
+				 WaError *err)
+{
+	WaStoreOptions options = {0};
+	WaZstd	   *zstd = wa_zstd_open();
+	WaMarker	marker;
+	WaCode		code;
+
+	*store = NULL;
+	if (zstd == NULL)
+		code = wa_fail(err, WA_NO_MEMORY, "out of memory");
+	else
+		code = wa_store_dir_open(path, &options, store, err);
+	if (code == WA_OK)
+		code = wa_identity_read(*store, path, &marker, err);
+	if (code == WA_OK)
+		code = wa_catalogue_read(*store, &marker, WA_CATALOGUE_SIZES, zstd,
+								 catalogue, err);
+	wa_zstd_close(zstd);
+	if (code != WA_OK)
+	{
+		wa_store_close(*store);
+		*store = NULL;
+	}
+	return code;
 }
 
 const char *

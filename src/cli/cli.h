@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "archive/catalogue.h"
 #include "core/controlfile.h"
 #include "core/error.h"
 #include "store/store.h"
@@ -49,6 +50,13 @@ extern WaCode wa_cli_control(const char *datadir, WaControlFile *control,
 /* 0600 or 0640, 0700 or 0750, as the permissions of a directory suggest. */
 extern void wa_cli_modes(const char *directory, mode_t *file_mode,
 						 mode_t *dir_mode);
+
+/*
+ * Open an archive, read its marker, and list it, with sizes.  On success the
+ * caller closes the store and frees the catalogue.
+ */
+extern WaCode wa_cli_catalogue(const char *path, WaStore **store,
+							   WaCatalogue *catalogue, WaError *err);
 
 #define WA_TIME_TEXT_BYTES	64
 

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "archive/identity.h"
 #include "cli/list.h"
 
 static const char usage[] =
@@ -64,34 +63,24 @@ answer(const WaListOptions *options, WaStore *store,
 static int
 run(const char *path, const WaListOptions *options)
 {
-	WaStoreOptions store_options = {0};
 	WaCatalogue catalogue;
-	WaStore    *store = NULL;
-	WaMarker	marker;
-	WaZstd	   *zstd = wa_zstd_open();
+	WaStore    *store;
 	WaError		err;
-	WaCode		code;
 	bool		good = false;
 
-	if (zstd == NULL)
-		code = wa_fail(&err, WA_NO_MEMORY, "out of memory");
-	else
-		code = wa_store_dir_open(path, &store_options, &store, &err);
-	if (code == WA_OK)
-		code = wa_identity_read(store, path, &marker, &err);
-	if (code == WA_OK)
-		code = wa_catalogue_read(store, &marker, WA_CATALOGUE_SIZES, zstd,
-								 &catalogue, &err);
-	if (code == WA_OK)
+	if (wa_cli_catalogue(path, &store, &catalogue, &err) != WA_OK)
 	{
-		code = answer(options, store, &catalogue, &good, &err);
-		wa_catalogue_free(&catalogue);
-	}
-	wa_store_close(store);
-	wa_zstd_close(zstd);
-	if (code != WA_OK)
 		wa_cli_error("list", &err);
-	return code == WA_OK && good ? WA_EXIT_OK : WA_EXIT_FAILED;
+		return WA_EXIT_FAILED;
+	}
+	if (answer(options, store, &catalogue, &good, &err) != WA_OK)
+	{
+		wa_cli_error("list", &err);
+		good = false;
+	}
+	wa_catalogue_free(&catalogue);
+	wa_store_close(store);
+	return good ? WA_EXIT_OK : WA_EXIT_FAILED;
 }
 
 int

@@ -13,7 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "archive/identity.h"
 #include "archive/verify.h"
 #include "cli/json.h"
 #include "cli/progress.h"
@@ -196,42 +195,21 @@ print_end(const Run *run, const WaVerifyProgress *progress, bool complete)
 			   run->found_before);
 }
 
-static WaCode
-read_catalogue(const char *path, WaCatalogue *catalogue, WaError *err)
-{
-	WaStoreOptions options = {0};
-	WaStore    *store = NULL;
-	WaZstd	   *zstd = wa_zstd_open();
-	WaMarker	marker;
-	WaCode		code;
-
-	if (zstd == NULL)
-		code = wa_fail(err, WA_NO_MEMORY, "out of memory");
-	else
-		code = wa_store_dir_open(path, &options, &store, err);
-	if (code == WA_OK)
-		code = wa_identity_read(store, path, &marker, err);
-	if (code == WA_OK)
-		code = wa_catalogue_read(store, &marker, WA_CATALOGUE_SIZES, zstd,
-								 catalogue, err);
-	wa_store_close(store);
-	wa_zstd_close(zstd);
-	return code;
-}
-
 static int
 run_verify(WaVerifyOptions *options, Run *run)
 {
 	struct sigaction action = {.sa_handler = note_signal};
 	WaVerifyProgress progress;
 	WaCatalogue catalogue = {0};
+	WaStore    *store;
 	WaError		err;
 	WaError		write_err;
 	WaCode		code;
 
-	code = read_catalogue(options->path, &catalogue, &err);
+	code = wa_cli_catalogue(options->path, &store, &catalogue, &err);
 	if (code == WA_OK)
 	{
+		wa_store_close(store);	/* each worker opens its own */
 		memcpy(run->archive_id, catalogue.marker.archive_id,
 			   sizeof(run->archive_id));
 		if (run->resume_file != NULL)
