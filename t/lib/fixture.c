@@ -179,6 +179,8 @@ fill(unsigned char *data, size_t length, uint32_t seed)
 	}
 }
 
+#define PAGE_BYTES	8192
+
 void
 make_segment(unsigned char *data, uint32_t segment_bytes, const char *name,
 			 uint64_t system_identifier, uint32_t seed)
@@ -186,19 +188,30 @@ make_segment(unsigned char *data, uint32_t segment_bytes, const char *name,
 	WaWalName	parsed;
 	WaError		err;
 	uint64_t	segno = 0;
+	uint32_t	left = segment_bytes;	/* more than there is room for */
 
 	if (wa_walname_parse(name, &parsed, &err) != WA_OK ||
 		wa_walname_segno(&parsed, segment_bytes, &segno, &err) != WA_OK)
 		die("make segment", name);
 	fill(data, segment_bytes, seed);
-	memset(data, 0, WA_WALHEADER_BYTES);
-	wa_put16(data + WA_WALHEADER_MAGIC, WAL_MAGIC);
-	wa_put16(data + WA_WALHEADER_INFO, WA_XLP_LONG_HEADER);
-	wa_put32(data + WA_WALHEADER_TLI, parsed.tli);
-	wa_put64(data + WA_WALHEADER_PAGEADDR, segno * segment_bytes);
+	for (uint32_t at = 0; at < segment_bytes; at += PAGE_BYTES)
+	{
+		uint32_t	header = at == 0 ? WA_WALHEADER_BYTES :
+			WA_WALHEADER_SHORT_BYTES;
+
+		memset(data + at, 0, header);
+		wa_put16(data + at + WA_WALHEADER_MAGIC, WAL_MAGIC);
+		wa_put16(data + at + WA_WALHEADER_INFO, WA_XLP_CONTRECORD |
+				 (at == 0 ? WA_XLP_LONG_HEADER : 0));
+		wa_put32(data + at + WA_WALHEADER_TLI, parsed.tli);
+		wa_put64(data + at + WA_WALHEADER_PAGEADDR,
+				 segno * segment_bytes + at);
+		wa_put32(data + at + WA_WALHEADER_REM_LEN, left);
+		left -= PAGE_BYTES - header;
+	}
 	wa_put64(data + WA_WALHEADER_SYSID, system_identifier);
 	wa_put32(data + WA_WALHEADER_SEG_SIZE, segment_bytes);
-	wa_put32(data + WA_WALHEADER_BLCKSZ, 8192);
+	wa_put32(data + WA_WALHEADER_BLCKSZ, PAGE_BYTES);
 }
 
 uint64_t

@@ -41,7 +41,10 @@ extern void remove_tree(const char *path);
 /* Contents that compress about as well as WAL, the same for the same seed. */
 extern void fill(unsigned char *data, size_t length, uint32_t seed);
 
-/* A long page header, then fill(). */
+/*
+ * A segment in the middle of one long record: pages with their headers, and
+ * fill() between them.
+ */
 extern void make_segment(unsigned char *data, uint32_t segment_bytes,
 						 const char *name, uint64_t system_identifier,
 						 uint32_t seed);

@@ -42,7 +42,7 @@ main(void)
 	fresh();
 	wa_walheader_read(page, &header);
 	is_int(header.magic, WAL_MAGIC, "magic");
-	is_int(header.info, WA_XLP_LONG_HEADER, "flags");
+	is_int(header.info, WA_XLP_LONG_HEADER | WA_XLP_CONTRECORD, "flags");
 	is_int(header.tli, 1, "timeline");
 	is_int(header.pageaddr, 2 * (uint64_t) SEG_1MB, "page address");
 	is_int(header.system_identifier, SYSID, "system identifier");
