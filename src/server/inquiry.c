@@ -150,19 +150,30 @@ fail(const char *path, const WaError *err)
 			 err->hint[0] != '\0' ? errhint("%s", err->hint) : 0));
 }
 
+void *
+walarch_inquiry_state(size_t bytes)
+{
+	void	   *state = calloc(1, bytes);
+
+	if (state == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
+						errmsg("out of memory")));
+	return state;
+}
+
 void
 walarch_inquire_at(const char *path, WaInquiryFn run, void *state,
 				   void (*release_state) (void *state))
 {
-	InquiryTask *task = state != NULL ? calloc(1, sizeof(*task)) : NULL;
+	InquiryTask *task = calloc(1, sizeof(*task));
 	WaError		err;
 
 	if (task == NULL)
 	{
-		if (state != NULL)
-			release_state(state);
+		release_state(state);
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
 						errmsg("out of memory")));
+		return;					/* never, but cppcheck does not know */
 	}
 	task->task.run = inquiry_run;
 	task->task.release = inquiry_release;
@@ -191,8 +202,7 @@ walarch_inquire(WaInquiryFn run, void *state,
 
 	if (!walarch_settings_archive(path))
 	{
-		if (state != NULL)
-			release_state(state);
+		release_state(state);
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("walarch.archive is not set"),

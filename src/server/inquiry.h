@@ -22,7 +22,7 @@ extern bool walarch_in_thread(WaTask *task, uint64 timeout_ms, WaError *err);
 
 /*
  * What an inquiry does: in a thread, with the archive of this cluster open.
- * No function of PostgreSQL may be called.  `state` is malloc'ed.
+ * No function of PostgreSQL may be called.
  */
 typedef struct WaInquiry
 {
@@ -32,6 +32,9 @@ typedef struct WaInquiry
 	WaBeat	   *beat;			/* its `cancelled` says that nobody waits */
 	const char *path;
 } WaInquiry;
+
+/* Zeroed memory for a `state`, never NULL. */
+extern void *walarch_inquiry_state(size_t bytes);
 
 typedef WaCode (*WaInquiryFn) (const WaInquiry *inquiry, void *state,
 							   WaError *err);

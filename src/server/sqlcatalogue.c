@@ -114,9 +114,8 @@ answer(FunctionCallInfo fcinfo, CatalogueState wanted,
 	CatalogueState *state;
 
 	InitMaterializedSRF(fcinfo, 0);
-	state = malloc(sizeof(*state));
-	if (state != NULL)
-		*state = wanted;
+	state = walarch_inquiry_state(sizeof(*state));
+	*state = wanted;
 	walarch_inquire(read_catalogue, state, release_catalogue);
 	PG_TRY();
 	{

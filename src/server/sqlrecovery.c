@@ -245,15 +245,12 @@ walarch_recovery_progress(PG_FUNCTION_ARGS)
 							   path, sizeof(path)) ||
 			walarch_settings_archive(path))
 		{
-			OfferState *state = calloc(1, sizeof(*state));
+			OfferState *state = walarch_inquiry_state(sizeof(*state));
 
-			if (state != NULL)
-			{
-				state->tli = target_timeline(tli);
-				state->from.tli = tli;
-				state->from.segno = (now.lsn > 0 ? now.lsn - 1 : 0) /
-					(uint64) wal_segment_size;
-			}
+			state->tli = target_timeline(tli);
+			state->from.tli = tli;
+			state->from.segno = (now.lsn > 0 ? now.lsn - 1 : 0) /
+				(uint64) wal_segment_size;
 			walarch_inquire_at(path, read_offer, state, release_offer);
 			offer = *state;
 			release_offer(state);

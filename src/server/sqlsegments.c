@@ -172,15 +172,12 @@ emit_segments(ReturnSetInfo *result, const SegmentsState *state)
 static bool
 emit_some(ReturnSetInfo *result, uint32 tli, WaPlace *next, WaPlace last)
 {
-	SegmentsState *state = malloc(sizeof(*state));
+	SegmentsState *state = walarch_inquiry_state(sizeof(*state));
 	bool		more;
 
-	if (state != NULL)
-	{
-		state->tli = tli;
-		state->next = *next;
-		state->last = last;
-	}
+	state->tli = tli;
+	state->next = *next;
+	state->last = last;
 	walarch_inquire(read_segments, state, release_segments);
 	PG_TRY();
 	{
@@ -355,9 +352,8 @@ walarch_verify(PG_FUNCTION_ARGS)
 	VerifyState *state;
 
 	InitMaterializedSRF(fcinfo, 0);
-	state = calloc(1, sizeof(*state));
-	if (state != NULL)
-		state->timeout_ms = (uint64) walarch_timeout;
+	state = walarch_inquiry_state(sizeof(*state));
+	state->timeout_ms = (uint64) walarch_timeout;
 	walarch_inquire(run_verify, state, release_verify);
 	PG_TRY();
 	{
