@@ -7,6 +7,7 @@ use strict;
 use warnings;
 
 use lib 't/lib';
+use Get;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Prefetch;
@@ -127,12 +128,15 @@ foreach my $window (1, 3)
 	my $object = object_path($archive, $missing);
 
 	rename $object, "$object.away" or die "could not rename: $!";
-	my ($node) = recover('hole', '');
+	my $node = new_recovery('hole', $primary, 'base', conf => "archive_mode = off\n");
+	traced_restore($node, $archive, '--retry-for 0');
+	ok(stops_by_itself($node), 'a hole ahead stops the recovery');
 	my $log = slurp_file($node->logfile);
-	unlike($log, qr/restored log file "$segments[13]"/, 'a hole ahead ends recovery where it is');
-	like($log, qr/restored log file "$segments[11]"/, 'and not before');
+	like($log, qr/"$missing" is missing in the archive, which has "$segments[13]" behind it/,
+		'when it is asked for');
+	unlike($log, qr/restored log file "$segments[13]"/, 'nothing behind it is delivered');
+	like($log, qr/restored log file "$segments[11]"/, 'all before it is');
 	is(junk_after_a_while($node->data_dir), '', 'nothing is left');
-	$node->stop;
 	rename "$object.away", $object or die "could not rename: $!";
 }
 

@@ -28,6 +28,7 @@ typedef struct Search
 	uint64_t	segno;
 	char		directory[WA_KEY_BYTES];	/* being listed */
 	bool		in_directory;
+	bool		there;			/* the segment itself has come meanwhile */
 	uint64_t	next;			/* the nearest later segment; UINT64_MAX: none */
 	uint32_t   *younger;		/* timelines with histories, above ours */
 	size_t		younger_count;
@@ -64,6 +65,8 @@ take_segment(void *arg, const char *text, bool is_prefix, WaError *err)
 		wa_walname_segno(&name, search->question->segment_bytes, &segno,
 						 &ignored) != WA_OK)
 		return WA_OK;
+	if (segno == search->segno)
+		search->there = true;
 	if (segno > search->segno && segno < search->next)
 		search->next = segno;
 	return WA_OK;
@@ -213,6 +216,26 @@ read_fork(const Search *search, uint32_t younger, uint64_t *fork,
 	return WA_OK;
 }
 
+/*
+ * An archive that is being written may have got the segment between the
+ * lookup and the listing: then there is no hole, and a second try finds it.
+ */
+static WaCode
+look_again(const Search *search, WaError *err)
+{
+	char		key[WA_KEY_BYTES];
+	WaStat		stat;
+	WaCode		code = WA_OK;
+
+	wa_layout_key(search->name, key);
+	if (!search->there)
+		code = wa_store_stat(search->question->store, key, &stat, err);
+	if (code != WA_OK)
+		return code == WA_NOT_FOUND ? WA_OK : code;
+	return wa_fail(err, WA_CHANGED, "\"%s\" has just come",
+				   search->name->text);
+}
+
 /* What the whole listing says of our timeline behind the segment. */
 static WaCode
 judge(Search *search, WaError *err)
@@ -290,10 +313,19 @@ wa_hole_check(const WaHoleQuestion *question, const WaWalName *name,
 		return WA_OK;
 	code = search_hole(question, name, &search, err);
 	if (code == WA_HOLE)
+	{
+		WaError		again;
+
+		if (look_again(&search, &again) != WA_OK)
+		{
+			*err = again;
+			return err->code;
+		}
 		wa_hint(err, "WAL is lost there: no recovery gets past it. Look for "
 				"another copy of the segment (a standby's pg_wal, an older "
 				"archive for --also), or recover up to the segment before it "
 				"with --until, and take a new base backup.");
+	}
 	return code;
 }
 

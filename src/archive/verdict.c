@@ -70,8 +70,10 @@ wa_verdict(WaArchive *archive, WaStore *store, const char *key,
 		theirs->raw_bytes != ours->raw_bytes)
 		verdict = compare_records(store, key, stat, ours, theirs, our_prefix,
 								  arg, zstd, err);
+	/* ours takes the place of what may not be durable, but never of more */
 	if ((verdict == WA_VERDICT_IDENTICAL ||
-		 verdict == WA_VERDICT_EQUIVALENT) &&
+		 (verdict == WA_VERDICT_EQUIVALENT && theirs->scanned &&
+		  theirs->scan.used_bytes <= ours->scan.used_bytes)) &&
 		wa_archive_suspects(archive, key))
 	{
 		wa_fail(err, WA_DAMAGED,
