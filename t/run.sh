@@ -183,12 +183,14 @@ show() {
 	tail -n "$2" "$1"
 }
 
-# What a failed TAP test and its servers wrote.
+# What a failed TAP test and its servers wrote. One that bailed out ends prove
+# before it is counted.
 show_tap_failures() {
 	local file log
 
-	[ -e "$WALARCH_COUNTS.files" ] || return 0
-	for file in $(cat "$WALARCH_COUNTS.files"); do
+	touch "$WALARCH_COUNTS.files"
+	for file in $(cat "$WALARCH_COUNTS.files") \
+		$(cd "$TESTLOGDIR" && grep -l 'Bail out!' regress_log_* | sed 's/^regress_log_//'); do
 		file=$(basename "${file%.*}")
 		for log in "$TESTLOGDIR/regress_log_$file" "$TESTLOGDIR/$file"_*.log; do
 			[ ! -s "$log" ] || show "$log" 40
