@@ -214,8 +214,8 @@ rename "$archive/child", object_path($archive, $child) or die "rename: $!";
 # A request that fails before it is noted must not leave the one before it to
 # be taken for the last: the parent's segment would look like the next one.
 #
-my $before = substr($parent, 0, 16) . sprintf('%08X', hex(substr($parent, 16)) - 1);
-($status) = get_first($before);
+my $before_fork = substr($parent, 0, 16) . sprintf('%08X', hex(substr($parent, 16)) - 1);
+($status) = get_first($before_fork);
 is($status, 0, 'the segment before the fork');
 ($status) = get($dir, '--archive', $archive, '--no-such-option', $child, 'pg_wal/RECOVERYXLOG');
 is($status, 1, 'a mistyped option, while the child\'s is asked for');

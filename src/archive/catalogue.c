@@ -116,38 +116,15 @@ timeline_of(WaCatalogue *catalogue, uint32_t tli)
 	return timeline;
 }
 
-/* Read a small file; its text is the caller's to free. */
 static WaCode
 read_text(Builder *builder, const char *key, const WaWalName *name,
 		  char **text, size_t *length, WaError *err)
 {
 	const WaMarker *marker = &builder->catalogue->marker;
-	WaStat		stat;
-	WaEnvelope	envelope;
-	WaBufferSink buffer;
 
-	*text = NULL;
-	if (wa_object_envelope(builder->store, key, &stat, &envelope,
-						   err) != WA_OK ||
-		wa_object_check_name(builder->store, key, &envelope, name,
-							 marker->system_identifier, marker->segment_bytes,
-							 err) != WA_OK)
-		return err->code;
-	*text = malloc((size_t) envelope.raw_bytes + 1);
-	if (*text == NULL)
-		return no_memory(err);
-	if (wa_object_read(builder->store, key, &stat, &envelope, builder->zstd,
-					   wa_sink_buffer(&buffer, *text,
-									  (size_t) envelope.raw_bytes, key),
-					   err) != WA_OK)
-	{
-		free(*text);
-		*text = NULL;
-		return err->code;
-	}
-	*length = buffer.length;
-	(*text)[*length] = '\0';
-	return WA_OK;
+	return wa_object_text(builder->store, key, name,
+						  marker->system_identifier, marker->segment_bytes,
+						  builder->zstd, text, length, err);
 }
 
 /* What stands for something else being wrong than what was read. */
@@ -266,13 +243,12 @@ static WaCode
 take_object(void *arg, const char *text, bool is_prefix, WaError *err)
 {
 	Builder    *builder = arg;
-	char		key[2 * WA_KEY_BYTES];
+	char		key[WA_KEY_BYTES];
 	WaWalName	name;
 	uint64_t	segno = 0;
 
-	if (snprintf(key, sizeof(key), "%s/%s", builder->directory, text) >=
-		WA_KEY_BYTES || is_prefix ||
-		wa_layout_parse(key, &name, err) != WA_OK ||
+	if (is_prefix ||
+		!wa_layout_parse_listed(builder->directory, text, key, &name) ||
 		(name.kind != WA_KIND_HISTORY &&
 		 wa_walname_segno(&name, builder->catalogue->marker.segment_bytes,
 						  &segno, err) != WA_OK))

@@ -294,13 +294,9 @@ static WaCode
 check_end(Fetch *fetch, const WaWalName *name, const WaEnvelope *envelope,
 		  WaError *err)
 {
-	const WaScanResult *scan = &envelope->scan;
 	WaHoleQuestion question;
 
-	/* a segment switch that began in the segment before looks like that */
-	if (!envelope->scanned ||
-		(scan->end != WA_SCAN_EARLY && scan->end != WA_SCAN_TORN) ||
-		(scan->head.end_lsn != 0 && scan->records == 0 && scan->unused_zero))
+	if (!envelope->scanned || !wa_scan_ends_early(&envelope->scan))
 		return WA_OK;
 
 	/* fetched ahead it would be delivered without a look at what is behind */
@@ -308,7 +304,7 @@ check_end(Fetch *fetch, const WaWalName *name, const WaEnvelope *envelope,
 		return wa_fail(err, WA_REFUSED, "\"%s\" ends early", name->text);
 	if (fetch->config->standby || !asks_for_holes(fetch, name, &question))
 		return WA_OK;
-	return wa_hole_check_behind(&question, name, scan->stop_lsn, err);
+	return wa_hole_check_behind(&question, name, envelope->scan.stop_lsn, err);
 }
 
 /* Our own object. */

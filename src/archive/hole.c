@@ -27,7 +27,6 @@ typedef struct Search
 	const WaWalName *name;
 	uint64_t	segno;
 	char		directory[WA_KEY_BYTES];	/* being listed */
-	bool		in_directory;
 	bool		there;			/* the segment itself has come meanwhile */
 	uint64_t	next;			/* the nearest later segment; UINT64_MAX: none */
 	uint32_t   *younger;		/* timelines with histories, above ours */
@@ -52,15 +51,13 @@ static WaCode
 take_segment(void *arg, const char *text, bool is_prefix, WaError *err)
 {
 	Search	   *search = arg;
-	char		key[2 * WA_KEY_BYTES];
+	char		key[WA_KEY_BYTES];
 	WaWalName	name;
 	WaError		ignored;
 	uint64_t	segno;
 
 	if (is_prefix ||
-		snprintf(key, sizeof(key), "%s/%s", search->directory, text) >=
-		WA_KEY_BYTES ||
-		wa_layout_parse(key, &name, &ignored) != WA_OK ||
+		!wa_layout_parse_listed(search->directory, text, key, &name) ||
 		name.kind != WA_KIND_SEGMENT ||
 		wa_walname_segno(&name, search->question->segment_bytes, &segno,
 						 &ignored) != WA_OK)
@@ -77,9 +74,8 @@ static WaCode
 take_top(void *arg, const char *text, bool is_prefix, WaError *err)
 {
 	Search	   *search = arg;
-	char		key[2 * WA_KEY_BYTES];
+	char		key[WA_KEY_BYTES];
 	WaWalName	name;
-	WaError		ignored;
 	uint32_t	tli;
 	uint32_t	log;
 	int			end = 0;
@@ -93,9 +89,7 @@ take_top(void *arg, const char *text, bool is_prefix, WaError *err)
 						  log, err);
 		return WA_OK;
 	}
-	if (snprintf(key, sizeof(key), WA_PREFIX_WAL "/%s", text) <
-		WA_KEY_BYTES &&
-		wa_layout_parse(key, &name, &ignored) == WA_OK &&
+	if (wa_layout_parse_listed(WA_PREFIX_WAL, text, key, &name) &&
 		name.kind == WA_KIND_HISTORY && name.tli > search->name->tli)
 		return append(&search->younger, &search->younger_count, name.tli,
 					  err);
@@ -178,36 +172,24 @@ read_fork(const Search *search, uint32_t younger, uint64_t *fork,
 	const WaHoleQuestion *question = search->question;
 	WaWalName	name = {.kind = WA_KIND_HISTORY, .tli = younger};
 	char		key[WA_KEY_BYTES];
-	WaStat		stat;
-	WaEnvelope	envelope;
-	WaBufferSink buffer;
 	WaHistory	history = {0};
 	const WaHistoryEntry *entry;
 	char	   *text;
+	size_t		length;
+	WaCode		code;
 
 	*fork = 0;
 	wa_history_name(name.text, younger);
 	wa_layout_key(&name, key);
-	if (wa_object_envelope(question->store, key, &stat, &envelope,
-						   err) != WA_OK ||
-		wa_object_check_name(question->store, key, &envelope, &name,
-							 question->system_identifier,
-							 question->segment_bytes, err) != WA_OK)
-		return err->code;
-	text = malloc((size_t) envelope.raw_bytes + 1);
-	if (text == NULL)
-		return wa_fail(err, WA_NO_MEMORY, "out of memory");
-	err->code = wa_object_read(question->store, key, &stat, &envelope,
-							   question->zstd,
-							   wa_sink_buffer(&buffer, text,
-											  (size_t) envelope.raw_bytes,
-											  key), err);
-	if (err->code == WA_OK)
-		err->code = wa_history_parse(text, buffer.length, younger, key,
-									 &history, err);
+	code = wa_object_text(question->store, key, &name,
+						  question->system_identifier,
+						  question->segment_bytes, question->zstd, &text,
+						  &length, err);
+	if (code == WA_OK)
+		code = wa_history_parse(text, length, younger, key, &history, err);
 	free(text);
-	if (err->code != WA_OK)
-		return err->code;
+	if (code != WA_OK)
+		return code;
 	entry = wa_history_find(&history, search->name->tli);
 	if (entry != NULL && entry->end != UINT64_MAX &&
 		entry->end / question->segment_bytes > search->segno)

@@ -63,6 +63,16 @@ wa_layout_parse(const char *key, WaWalName *name, WaError *err)
 	return WA_OK;
 }
 
+bool
+wa_layout_parse_listed(const char *prefix, const char *file, char *key,
+					   WaWalName *name)
+{
+	WaError		ignored;
+
+	return snprintf(key, WA_KEY_BYTES, "%s/%s", prefix, file) <
+		WA_KEY_BYTES && wa_layout_parse(key, name, &ignored) == WA_OK;
+}
+
 void
 wa_layout_aside_key(const char *key, const char *why, int n, char *aside_key)
 {

@@ -26,6 +26,13 @@ extern void wa_layout_second_partial_key(const WaWalName *name,
 extern WaCode wa_layout_parse(const char *key, WaWalName *name, WaError *err);
 
 /*
+ * The same for a file as it stands in the listing of a prefix; false for
+ * anything else.
+ */
+extern bool wa_layout_parse_listed(const char *prefix, const char *file,
+								   char *key, WaWalName *name);
+
+/*
  * The n-th name (1, 2, ...) under which what was replaced is kept; why is ""
  * for a damaged object, or ".incomplete".
  */

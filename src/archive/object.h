@@ -30,6 +30,16 @@ extern WaCode wa_object_read(WaStore *store, const char *key,
 							 WaZstd *zstd, WaSink *next, WaError *err);
 
 /*
+ * Read a history or backup history file with all of these proofs.  *text is
+ * malloc'ed, with a NUL behind it, or NULL.
+ */
+extern WaCode wa_object_text(WaStore *store, const char *key,
+							 const WaWalName *name,
+							 uint64_t system_identifier,
+							 uint32_t segment_bytes, WaZstd *zstd,
+							 char **text, size_t *length, WaError *err);
+
+/*
  * Does the envelope belong to the name under which it was found?
  * WA_DAMAGED: the object of another name; WA_WRONG_CLUSTER.
  */

@@ -218,14 +218,6 @@ static const char take_backup[] =
 "look for another copy (a standby's pg_wal, a copy of the archive); without "
 "one, take a new base backup";
 
-/* A switch that began in the segment before leaves zeros behind its rest. */
-static bool
-perhaps_switched(const WaScanResult *scan)
-{
-	return scan->head.end_lsn != 0 && scan->records == 0 &&
-		scan->unused_zero;
-}
-
 /* Does anything of this timeline, or of a child of it, lie behind? */
 static bool
 goes_on_behind(const Verify *self, WaPlace place)
@@ -266,7 +258,8 @@ judge_scan(Verify *self, const WaVerifyTask *task)
 			break;
 		case WA_SCAN_EARLY:
 		case WA_SCAN_TORN:
-			if (perhaps_switched(scan) || !goes_on_behind(self, task->place))
+			if (!wa_scan_ends_early(scan) ||
+				!goes_on_behind(self, task->place))
 				break;
 			snprintf(text, sizeof(text), "its WAL ends at " WA_LSN_FORMAT
 					 " although the timeline goes on behind it",

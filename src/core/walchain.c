@@ -143,8 +143,8 @@ wa_chain_add(WaChain *chain, const WaScanResult *next, WaCrossed *crossed)
 
 	/* a segment switch can cross, too, and leaves nothing but zeros */
 	switched = crossed->record.kind == WA_RECORD_SWITCH && next->records == 0;
-	perhaps_switched = joint != WA_JOINT_GOOD && next->head.end_lsn != 0 &&
-		next->records == 0 && next->unused_zero;
+	perhaps_switched = joint != WA_JOINT_GOOD &&
+		wa_scan_perhaps_switched(next);
 	chain->stop_lsn = next->end == WA_SCAN_FULL ||
 		next->end == WA_SCAN_SWITCHED || switched || perhaps_switched ?
 		0 : next->stop_lsn;

@@ -590,6 +590,20 @@ wa_scan_finish(WaScan *scan)
 	return result;
 }
 
+bool
+wa_scan_perhaps_switched(const WaScanResult *result)
+{
+	return result->head.end_lsn != 0 && result->records == 0 &&
+		result->unused_zero;
+}
+
+bool
+wa_scan_ends_early(const WaScanResult *result)
+{
+	return (result->end == WA_SCAN_EARLY || result->end == WA_SCAN_TORN) &&
+		!wa_scan_perhaps_switched(result);
+}
+
 void
 wa_scan_close(WaScan *scan)
 {

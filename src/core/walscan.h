@@ -88,6 +88,15 @@ typedef struct WaScanResult
 	char		reason[WA_SCAN_REASON_BYTES];	/* and what is wrong there */
 } WaScanResult;
 
+/*
+ * It may have been a segment switch that began in the segment before, which
+ * leaves nothing here but its rest and zeros.
+ */
+extern bool wa_scan_perhaps_switched(const WaScanResult *result);
+
+/* WAL that ends before the segment does, and by no switch. */
+extern bool wa_scan_ends_early(const WaScanResult *result);
+
 typedef struct WaScan WaScan;
 
 /*
