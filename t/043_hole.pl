@@ -92,6 +92,11 @@ without(
 		write_binary($own, slurp_binary(data_file($old, "pg_wal/$wal[1]")));
 		$got = ask_end(ask_begin($pitr, 'get', @at_once, $wal[2], $p));
 		is($got->{status}, 200, 'a recycled file of that name is no copy');
+		my $part = slurp_binary(data_file($old, "pg_wal/$wal[2]"));
+		substr($part, 100) = "\0" x (length($part) - 100);
+		write_binary($own, $part);
+		$got = ask_end(ask_begin($pitr, 'get', @at_once, $wal[2], $p));
+		is($got->{status}, 200, 'what a streaming base backup left of it is no copy');
 		forget($pitr);
 
 		my $also = PostgreSQL::Test::Utils::tempdir();

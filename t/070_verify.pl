@@ -288,8 +288,8 @@ SKIP:
 {
 	skip 'no strace', 3 unless -x '/usr/bin/strace';
 	my $home = fake_datadir('verify', undef);
-	my $run = ask_begin($home, [ qw(strace -f -qq -o /dev/null -e trace=pread64,read
-			-e inject=pread64,read:delay_enter=20000) ],
+	my $run = ask_begin($home, [ split(' ', 'strace -f -qq -o /dev/null -e trace=pread64,read '
+			  . '-e inject=pread64,read:delay_enter=20000') ],
 		'verify', '--archive', $archive, '--jobs', 1, '--resume', $resume);
 
 	# it has begun when it holds the archive open

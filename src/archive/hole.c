@@ -17,8 +17,10 @@
 #include "archive/object.h"
 #include "core/lsn.h"
 #include "core/walheader.h"
+#include "core/walscan.h"
 
 #define PATH_BYTES	2048
+#define PIECE_BYTES	(256 * 1024)
 
 /* What a listing of wal/ is searched for. */
 typedef struct Search
@@ -133,7 +135,31 @@ list(Search *search, WaError *err)
 	return WA_OK;
 }
 
-/* A recycled file has the name, too, but not the page. */
+/* Walk a file's records.  False: it could not be read. */
+static bool
+walk_file(const WaHoleQuestion *question, int fd, WaScan *scan)
+{
+	unsigned char *piece = malloc(PIECE_BYTES);
+	ssize_t		got;
+
+	if (piece == NULL)
+		return false;
+	for (;;)
+	{
+		WA_BEAT(question->beat, got, read(fd, piece, PIECE_BYTES));
+		if (got <= 0)
+			break;
+		wa_scan_feed(scan, piece, (size_t) got);
+	}
+	free(piece);
+	return got == 0;
+}
+
+/*
+ * Has it a copy that replay gets to the end of?  A recycled file has the
+ * name, too, but not the pages; what a streaming base backup left begins
+ * right and ends early.
+ */
 static bool
 server_has_it(const WaHoleQuestion *question, const WaWalName *name)
 {
@@ -146,7 +172,9 @@ server_has_it(const WaHoleQuestion *question, const WaWalName *name)
 		.segment_bytes = question->segment_bytes
 	};
 	WaError		ignored;
+	WaScan	   *scan = NULL;
 	ssize_t		got;
+	bool		whole = false;
 	int			fd;
 
 	snprintf(path, sizeof(path), "%s/%s", question->pg_wal, name->text);
@@ -154,11 +182,25 @@ server_has_it(const WaHoleQuestion *question, const WaWalName *name)
 	if (fd < 0)
 		return false;
 	WA_BEAT(question->beat, got, read(fd, page, sizeof(page)));
+	if (got == (ssize_t) sizeof(page))
+	{
+		wa_walheader_read(page, &header);
+		if (wa_walheader_check(&header, &expect, path, &ignored) == WA_OK)
+			scan = wa_scan_open(name, question->segment_bytes, header.magic);
+	}
+	if (scan != NULL)
+	{
+		const WaScanResult *result;
+
+		wa_scan_feed(scan, page, sizeof(page));
+		whole = walk_file(question, fd, scan);
+		result = wa_scan_finish(scan);
+		whole = whole && result->end != WA_SCAN_DAMAGED &&
+			!wa_scan_ends_early(result);
+	}
+	wa_scan_close(scan);
 	close(fd);
-	if (got != (ssize_t) sizeof(page))
-		return false;
-	wa_walheader_read(page, &header);
-	return wa_walheader_check(&header, &expect, path, &ignored) == WA_OK;
+	return whole;
 }
 
 /*

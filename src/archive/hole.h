@@ -25,8 +25,8 @@ typedef struct WaHoleQuestion
 /*
  * Does anything prove that the timeline went on behind this segment?
  * WA_HOLE when a later full segment of it is in the archive, or a timeline
- * that left it later is known; and the server has no copy of its own.  WA_OK:
- * nothing does.  Anything else: could not be looked at.
+ * that left it later is known; and the server has no whole copy of its own.
+ * WA_OK: nothing does.  Anything else: could not be looked at.
  */
 extern WaCode wa_hole_check(const WaHoleQuestion *question,
 							const WaWalName *name, WaError *err);

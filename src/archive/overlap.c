@@ -117,14 +117,18 @@ wa_overlap(WaStore *store, const char *key, const WaStat *stat,
 
 	*overlap = WA_OVERLAP_NONE;
 	if (!ours->scanned || ours->kind != theirs->kind ||
-		ours->damage[0] != '\0' || theirs->damage[0] != '\0' ||
-		ours->scan.end == WA_SCAN_DAMAGED)
+		ours->damage[0] != '\0' || ours->scan.end == WA_SCAN_DAMAGED)
 		return WA_OK;
 	if (their_scan(store, key, stat, theirs, zstd, &their_end, &their_used,
 				   err) != WA_OK)
 		return err->code;
+	/* what was damaged when it was archived can only be a part of a whole one */
+	if ((theirs->damage[0] != '\0' || their_end == WA_SCAN_DAMAGED) &&
+		((ours->scan.end != WA_SCAN_FULL &&
+		  ours->scan.end != WA_SCAN_SWITCHED) || their_used >= our_used))
+		return WA_OK;
 	common = our_used < their_used ? our_used : their_used;
-	if (their_end == WA_SCAN_DAMAGED || common == 0)
+	if (common == 0)
 		return WA_OK;
 
 	if (our_prefix(arg, common, &our_digest, err) != WA_OK ||

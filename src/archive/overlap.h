@@ -16,10 +16,11 @@
 
 typedef enum WaOverlap
 {
-	WA_OVERLAP_NONE = 1,		/* their records differ, or one is damaged */
+	WA_OVERLAP_NONE = 1,		/* their records differ, or ours are damaged */
 	WA_OVERLAP_SAME,			/* the same records */
 	WA_OVERLAP_THEIRS_LONGER,	/* ours are the first of theirs */
-	WA_OVERLAP_OURS_LONGER		/* theirs are the first of ours */
+	WA_OVERLAP_OURS_LONGER		/* theirs are the first of ours; or those of
+								 * them before a damage are */
 } WaOverlap;
 
 /* The digest of the first bytes of ours. */

@@ -92,7 +92,7 @@ check_joint(WaChain *chain, const WaScanResult *next, WaCrossed *crossed)
 	if (chain->stop_lsn != 0)
 		return broken(chain, "the segment before it ends at " WA_LSN_FORMAT,
 					  WA_LSN_ARGS(chain->stop_lsn));
-	if (chain->tail.lsn != 0 && !head->overwritten)
+	if (chain->tail.lsn != 0 && !(head->overwritten && head->due_bytes == 0))
 	{
 		uint32_t	due = chain->tail.total_bytes - chain->tail.bytes;
 
@@ -100,6 +100,13 @@ check_joint(WaChain *chain, const WaScanResult *next, WaCrossed *crossed)
 			return broken(chain, "the segment begins with %u bytes of a "
 						  "record of which %u are missing",
 						  head->due_bytes, due);
+	}
+	else if (head->due_bytes != 0)
+		return broken(chain, "the segment begins with %u bytes of a record, "
+					  "but the one before it ends with a whole one",
+					  head->due_bytes);
+	if (chain->tail.lsn != 0 && !head->overwritten)
+	{
 		extend_tail(&chain->tail, head);
 		if (head->end_lsn == 0)
 			return true;		/* and into the next one */
@@ -108,10 +115,6 @@ check_joint(WaChain *chain, const WaScanResult *next, WaCrossed *crossed)
 		crossed->end_lsn = head->end_lsn;
 		chain->last_lsn = chain->tail.lsn;
 	}
-	else if (head->due_bytes != 0)
-		return broken(chain, "the segment begins with %u bytes of a record, "
-					  "but the one before it ends with a whole one",
-					  head->due_bytes);
 	chain->tail.lsn = 0;
 	if (chain->last_lsn != 0 && next->first_prev != 0 &&
 		next->first_prev != chain->last_lsn)

@@ -344,7 +344,7 @@ check_continuation(WaScan *scan, const unsigned char *page, uint32_t *due)
 			if (scan->result.first_lsn == scan->record.lsn)
 				scan->result.first_lsn = 0;
 		}
-		else if (scan->offset == 0)
+		else if (scan->offset == 0 || scan->head_left > 0)
 			scan->result.head.overwritten = true;
 		scan->head_left = 0;
 		return true;
@@ -440,8 +440,10 @@ walk_page(WaScan *scan, const unsigned char *page)
 	if (fault != NULL)
 	{
 		/* what went on there was a record only if its header was whole */
-		scan->torn = scan->record.open &&
-			scan->record.bytes >= WA_RECORD_HEADER_BYTES;
+		scan->torn = scan->head_left > 0 || (scan->record.open &&
+			scan->record.bytes >= WA_RECORD_HEADER_BYTES);
+		if (scan->head_left > 0)
+			scan->result.used_bytes = scan->offset;
 		stop(scan, place, "%s at " WA_LSN_FORMAT, fault,
 			 WA_LSN_ARGS(scan->segment_lsn + scan->offset));
 		return;
@@ -594,6 +596,7 @@ bool
 wa_scan_perhaps_switched(const WaScanResult *result)
 {
 	return result->head.end_lsn != 0 && result->records == 0 &&
+		result->head.due_bytes < WA_RECORD_HEADER_BYTES &&
 		result->unused_zero;
 }
 

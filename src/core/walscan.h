@@ -67,7 +67,8 @@ typedef struct WaScanResult
 {
 	WaScanEnd	end;
 	uint64_t	end_lsn;		/* of the last whole record, aligned */
-	uint32_t	used_bytes;		/* up to there; all when it is full */
+	uint32_t	used_bytes;		/* up to there, or to where a record that
+								 * began earlier is cut; all when it is full */
 	bool		unused_zero;	/* what follows is nothing but zeros */
 
 	uint64_t	records;		/* that begin and end here */
@@ -89,8 +90,8 @@ typedef struct WaScanResult
 } WaScanResult;
 
 /*
- * It may have been a segment switch that began in the segment before, which
- * leaves nothing here but its rest and zeros.
+ * It may have been a segment switch that began in the segment before: a
+ * record that is only a header leaves nothing here but its rest and zeros.
  */
 extern bool wa_scan_perhaps_switched(const WaScanResult *result);
 

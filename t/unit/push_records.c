@@ -295,6 +295,7 @@ static void
 test_damaged(uint32_t segment_bytes)
 {
 	WaEnvelope	envelope;
+	WalWriter	other;
 	unsigned char *bytes;
 
 	fresh(segment_bytes);
@@ -307,10 +308,30 @@ test_damaged(uint32_t segment_bytes)
 	read_envelope(object_key(wal_name(&wal, 0)), &envelope);
 	is_str(envelope.damage, result.damage, "its envelope says so");
 	is_int(envelope.scan.end, WA_SCAN_DAMAGED, "twice");
-	is_code(push(wal_segment(&wal, 0)), WA_CONFLICT, &err,
-			"a good one does not silently replace it");
 	is_code(push(bytes), WA_OK, &err, "the same again");
 	is_int(result.outcome, WA_PUSH_IDENTICAL, "is identical");
+
+	/* a whole copy of something else, and one that is no longer */
+	wal_open(&other, segment_bytes, SEGNO);
+	wal_filler(&other, 901);
+	wal_fill_until(&other, 0);
+	is_code(push(wal_segment(&other, 0)), WA_CONFLICT, &err,
+			"a whole one that was another before the damage");
+	wal_close(&other);
+	is_code(push(cut_copy(wal.start + segment_bytes / 2 - 8192)), WA_CONFLICT,
+			&err, "one that ends early, before the damage");
+	is_code(push(cut_copy(wal.start + segment_bytes - 8192)), WA_CONFLICT,
+			&err, "one that ends early, behind it");
+
+	is_code(push(wal_segment(&wal, 0)), WA_OK, &err, "the whole one");
+	is_int(result.outcome, WA_PUSH_COMPLETED, "takes its place");
+	ok(stored_is(object_key(wal_name(&wal, 0)), wal_segment(&wal, 0)),
+	   "and is there");
+	bytes = copied();
+	bytes[segment_bytes / 2 + 100] ^= 1;
+	ok(stored_is("damaged/000000010000000000000002.zst.incomplete.1", bytes),
+	   "the damaged one is kept");
+	is_code(push(bytes), WA_CONFLICT, &err, "and does not come back");
 }
 
 int

@@ -5,6 +5,8 @@
  */
 #include "core/walchain.h"
 
+#include "core/walheader.h"
+
 #include "fixture.h"
 #include "tap.h"
 #include "walwriter.h"
@@ -217,6 +219,28 @@ test_overwritten(void)
 	is_joint(add(1), WA_JOINT_GOOD, "a record cut by a crash");
 	is_joint(add(2), WA_JOINT_GOOD, "and on");
 	wal_close(&wal);
+
+	/* on a later page of the next segment; then, a segment later */
+	for (int later = 0; later <= 1; later++)
+	{
+		wal_open(&wal, SEG_1MB, SEGNO);
+		wal_fill_until(&wal, 400);
+		lsn = wal_filler(&wal, 60000 + (size_t) later * SEG_1MB);
+		wal_crash(&wal, lsn + 400 + 2 * 8192 + (uint64_t) later * SEG_1MB);
+		wal_commit(&wal, NOON_US);
+		wal_switch(&wal);
+		wal_commit(&wal, NOON_US);
+		wa_chain_begin(&chain);
+		for (int i = 0; i <= 2 + later; i++)
+			is_joint(add(i), i == 0 ? WA_JOINT_FIRST : WA_JOINT_GOOD,
+					 "a record cut by a crash further on");
+		wal_segment(&wal, 1)[WA_WALHEADER_REM_LEN] ^= 8;
+		wal_segment(&wal, 1)[8192 + WA_WALHEADER_REM_LEN] ^= 8;
+		wa_chain_begin(&chain);
+		add(0);
+		is_joint(add(1), WA_JOINT_BROKEN, "of which another part is due");
+		wal_close(&wal);
+	}
 }
 
 int

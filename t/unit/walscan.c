@@ -439,6 +439,38 @@ test_overwritten(uint16_t magic)
 	wal_close(&wal);
 }
 
+/* A segment that ends within the record it begins with. */
+static void
+test_cut_head(void)
+{
+	WaScanResult result;
+
+	wal_open(&wal, SEG_1MB, SEGNO);
+	wal_fill_until(&wal, 400);
+	wal_filler(&wal, 100000);
+	memset(wal_segment(&wal, 1) + 3 * 8192, 0, SEG_1MB - 3 * 8192);
+	result = scan(1);
+	is_end(&result, WA_SCAN_TORN, "cut in the record that went on");
+	is_int(result.used_bytes, 3 * 8192, "what is there counts");
+	is_int(result.end_lsn, 0, "but no record ended");
+	wal_close(&wal);
+
+	/* its rest alone, with zeros behind: a switch leaves less */
+	for (uint32_t left = 8; left <= 32; left += 8)
+	{
+		wal_open(&wal, SEG_1MB, SEGNO);
+		wal_fill_until(&wal, left);
+		wal_filler(&wal, 16 + 8);
+		result = scan(1);
+		is_end(&result, WA_SCAN_EARLY, "ends early");
+		is_int(result.head.due_bytes, 48 - left, "with the rest of a record");
+		ok(wa_scan_perhaps_switched(&result) == (48 - left < 24),
+		   "which may have been a switch, or not");
+		ok(wa_scan_ends_early(&result) == (48 - left >= 24), "and the end");
+		wal_close(&wal);
+	}
+}
+
 /* Block sizes PostgreSQL can be built with, and large segments. */
 static void
 test_sizes(void)
@@ -511,6 +543,7 @@ main(void)
 	test_overwritten(0xD110);
 	test_overwritten(0xD118);
 	test_overwritten(0xD120);
+	test_cut_head();
 	test_sizes();
 	test_hostile();
 
