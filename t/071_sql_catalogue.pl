@@ -160,5 +160,34 @@ FROM walarch.recovery_progress
 END
 is("$target $remaining $estimate $right", "recovery_target_name = 'point 2' t t t",
 	'a recovery that paused at its target, and what the archive still has');
+rename "$archive/archive.id", "$raw/archive.id" or die $!;
+($status, my $stdout, $stderr) = $behind->psql('postgres',
+	'SELECT in_recovery, replay_lsn IS NOT NULL, archive_end_lsn IS NULL FROM walarch.recovery_progress');
+rename "$raw/archive.id", "$archive/archive.id" or die $!;
+is("$status $stdout", '0 t|t|t', 'without the archive it still says where replay is');
+like($stderr, qr/^psql:.*WARNING:  could not look into the archive "\Q$archive\E".*archive\.id/m, 'with a warning');
+
+# ---- names that somebody else chose --------------------------------------------------
+
+# A database without an encoding takes any bytes.
+sql("CREATE DATABASE bytes ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
+$primary->safe_psql('bytes', "SELECT pg_create_restore_point($_)")
+  foreach "E'good \\xc3\\xa9 \\xe2\\x82\\xac'", "E'no \\xff \\xc3 text'", "E'red \\x1b[31m\\n \\xc2\\x9b31m'",
+  "E'odd \\xed\\xa0\\x80 \\xf4\\x90\\x80\\x80 \\xc0\\x80'";
+my $named = switch_and_archive($primary);
+is( sql("SELECT array_to_string(restore_points, ',') FROM walarch.segments() WHERE name = '$named'"),
+	"good \xc3\xa9 \xe2\x82\xac,no ? ? text,red \x1b[31m\n \xc2\x9b31m,odd ??? ???? ??",
+	'in SQL a name is text of the database') or diag $named;
+($status, $stdout) = run_in('/', $ENV{WALARCH_BIN}, 'list', '--archive', $archive, '--segments');
+like($stdout, qr/^\Q$named\E .*  "good \xc3\xa9 \xe2\x82\xac"  "no \? \? text"  "red \?\[31m\? \?\?31m"  "odd \?{3} \?{4} \?{2}"$/m,
+	'a terminal gets characters only');
+($status, $stdout) = run_in('/', $ENV{WALARCH_BIN}, 'list', '--archive', $archive, '--segments', '--json');
+my ($row) = grep { $_->{name} eq $named } @{ decode_json($stdout) };
+my $bad = "\x{fffd}";
+is_deeply($row->{restore_points},
+	[ "good \x{e9} \x{20ac}", "no $bad $bad text", "red \e[31m\n $bad${bad}31m", 'odd ' . join(' ', $bad x 3, $bad x 4, $bad x 2) ],
+	'and JSON is UTF-8');
+($status, $stdout) = run_in('/', $ENV{WALARCH_BIN}, 'list', '--archive', $archive, '--restore-point', "no \xff \xc3 text");
+like($stdout, qr/^"no \? \? text" lies in $named,/, 'it is found by its bytes');
 
 done_testing();

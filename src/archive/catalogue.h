@@ -40,7 +40,8 @@ typedef struct WaTimeline
 	WaPartial  *partials;
 } WaTimeline;
 
-#define WA_BACKUP_ID_BYTES	64
+#define WA_BACKUP_ID_BYTES		64
+#define WA_BACKUP_REASON_BYTES	200
 
 /* A base backup known by its backup history file. */
 typedef struct WaBackup
@@ -53,7 +54,7 @@ typedef struct WaBackup
 	uint64_t	start_segno;
 	uint64_t	stop_segno;
 	WaBackupHistory history;
-	char		reason[200];
+	char		reason[WA_BACKUP_REASON_BYTES];
 } WaBackup;
 
 /* What makes it unwise to delete anything. */

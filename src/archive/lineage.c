@@ -5,6 +5,7 @@
  */
 #include "archive/lineage.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -329,4 +330,24 @@ wa_backup_complete(const WaCatalogue *catalogue, const WaBackup *backup,
 		segno = range->last + 1;
 	}
 	return true;
+}
+
+bool
+wa_backup_usable(const WaCatalogue *catalogue, const WaBackup *backup,
+				 char *reason)
+{
+	char		name[WA_WALNAME_BYTES];
+	WaPlace		missing;
+
+	reason[0] = '\0';
+	if (!backup->readable)
+		snprintf(reason, WA_BACKUP_REASON_BYTES, "%s", backup->reason);
+	else if (!wa_backup_complete(catalogue, backup, &missing))
+	{
+		wa_segment_name(name, missing.tli, missing.segno,
+						catalogue->marker.segment_bytes);
+		snprintf(reason, WA_BACKUP_REASON_BYTES,
+				 "WAL that it needs is missing: %s", name);
+	}
+	return reason[0] == '\0';
 }

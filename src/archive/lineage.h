@@ -77,4 +77,11 @@ extern bool wa_gap_affects(const WaCatalogue *catalogue, const WaGap *gap,
 extern bool wa_backup_complete(const WaCatalogue *catalogue,
 							   const WaBackup *backup, WaPlace *missing);
 
+/*
+ * Can it be restored?  If not, the reason in WA_BACKUP_REASON_BYTES;
+ * otherwise that is empty.
+ */
+extern bool wa_backup_usable(const WaCatalogue *catalogue,
+							 const WaBackup *backup, char *reason);
+
 #endif							/* WA_LINEAGE_H */

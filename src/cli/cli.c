@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "archive/identity.h"
+#include "cli/text.h"
 
 #define CONTROL_TRIES		5
 #define PATH_BYTES	4096
@@ -22,9 +23,14 @@
 void
 wa_cli_error(const char *subcommand, const WaError *err)
 {
-	fprintf(stderr, "walarch %s: %s\n", subcommand, err->message);
+	fprintf(stderr, "walarch %s: ", subcommand);
+	wa_text_print(stderr, err->message);
 	if (err->hint[0] != '\0')
-		fprintf(stderr, "walarch %s: hint: %s\n", subcommand, err->hint);
+	{
+		fprintf(stderr, "\nwalarch %s: hint: ", subcommand);
+		wa_text_print(stderr, err->hint);
+	}
+	fputc('\n', stderr);
 }
 
 int
@@ -294,23 +300,11 @@ wa_cli_time_parse(const char *text, int64_t *unix_us)
 	return true;
 }
 
-void
-wa_cli_json_string(FILE *file, const char *text)
+uint64_t
+wa_cli_now_ms(void)
 {
-	if (text == NULL || text[0] == '\0')
-	{
-		fputs("null", file);
-		return;
-	}
-	fputc('"', file);
-	for (const unsigned char *c = (const unsigned char *) text; *c != '\0'; c++)
-	{
-		if (*c == '"' || *c == '\\')
-			fprintf(file, "\\%c", *c);
-		else if (*c < ' ')
-			fprintf(file, "\\u%04x", *c);
-		else
-			fputc(*c, file);
-	}
-	fputc('"', file);
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
 }

@@ -77,7 +77,7 @@ extern bool wa_cli_time_parse(const char *text, int64_t *unix_us);
 /* Random lower-case hexadecimal digits and a NUL; false when there are none. */
 extern bool wa_cli_random(char *text, size_t digits);
 
-/* A JSON string, quoted and escaped; NULL or empty is null. */
-extern void wa_cli_json_string(FILE *file, const char *text);
+/* Milliseconds of a clock that only goes forward. */
+extern uint64_t wa_cli_now_ms(void);
 
 #endif							/* WA_CLI_H */

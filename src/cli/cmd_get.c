@@ -21,6 +21,7 @@
 #include "cli/ahead.h"
 #include "cli/exitcode.h"
 #include "cli/get_options.h"
+#include "cli/text.h"
 #include "core/sink_zstd.h"
 
 #define RETRY_FIRST_MS			100
@@ -65,15 +66,6 @@ handle_signals(const char *destination)
 	action.sa_flags = SA_NODEFER;
 	for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
 		sigaction(deadly[i], &action, NULL);
-}
-
-static uint64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
 }
 
 /*
@@ -182,7 +174,7 @@ attempt(WaPool *pool, const WaGetOptions *options, WaError *err)
 		free(get);
 		return err->code;
 	}
-	while ((state = wa_pool_watch(pool, &get->task, now_ms(),
+	while ((state = wa_pool_watch(pool, &get->task, wa_cli_now_ms(),
 								  (uint64_t) options->timeout_s * 1000)) ==
 		   WA_TASK_RUNNING)
 	{
@@ -220,7 +212,7 @@ sleep_ms(uint64_t duration_ms)
 static WaCode
 get_with_retries(const WaGetOptions *options, bool patient, WaError *err)
 {
-	uint64_t	begun_ms = now_ms();
+	uint64_t	begun_ms = wa_cli_now_ms();
 	uint64_t	delay_ms = RETRY_FIRST_MS;
 	uint64_t	limit_ms = patient ? (uint64_t) options->retry_s * 1000 : 0;
 	WaPool	   *pool = wa_pool_open(1);
@@ -233,7 +225,7 @@ get_with_retries(const WaGetOptions *options, bool patient, WaError *err)
 		code = attempt(pool, options, err);
 		if (code == WA_OK || code == WA_NOT_FOUND || code == WA_STUCK ||
 			!wa_error_transient(err) ||
-			now_ms() - begun_ms + delay_ms > limit_ms)
+			wa_cli_now_ms() - begun_ms + delay_ms > limit_ms)
 			break;
 		sleep_ms(delay_ms);
 		delay_ms = delay_ms * 2 < RETRY_MAX_MS ? delay_ms * 2 : RETRY_MAX_MS;
@@ -257,7 +249,7 @@ explain(const WaGetOptions *options, const WaAsker *asker, const WaError *err,
 	fputs("walarch get: ", stderr);
 	if (options->file != NULL)
 		fprintf(stderr, "could not restore \"%s\": ", options->file);
-	fputs(err->message, stderr);
+	wa_text_print(stderr, err->message);
 	if (status == WA_EXIT_GET_STOP)
 		fprintf(stderr, "; recovery stops, because to call the file absent "
 				"could end it early%s", history ? "" :

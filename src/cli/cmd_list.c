@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli/list.h"
+#include "cli/text.h"
 
 static const char usage[] =
 "walarch list shows what an archive holds, what it lacks, and to which points\n"
@@ -34,17 +35,6 @@ static const char usage[] =
 "\n"
 "Exit status: 0 fine; 1 something is missing between segments, is in doubt, was\n"
 "not found, or the archive could not be read; 2 wrong usage.\n";
-
-static bool
-parse_timeline(const char *text, uint32_t *tli)
-{
-	char	   *end;
-	unsigned long value = strtoul(text, &end, 10);
-
-	*tli = (uint32_t) value;
-	return *text >= '0' && *text <= '9' && *end == '\0' && value > 0 &&
-		value <= UINT32_MAX;
-}
 
 /* One kind of question, one function. */
 static WaCode
@@ -98,6 +88,7 @@ wa_cmd_list(int argc, char **argv)
 	};
 	WaListOptions options = {0};
 	const char *archive = NULL;
+	uint64_t	number;
 	int			c;
 
 	opterr = 0;
@@ -120,9 +111,10 @@ wa_cmd_list(int argc, char **argv)
 				options.at_given = true;
 				break;
 			case 'T':
-				if (!parse_timeline(optarg, &options.tli))
+				if (!wa_text_number(optarg, 1, UINT32_MAX, &number))
 					return wa_cli_usage("list", "\"%s\" is not a timeline",
 										optarg);
+				options.tli = (uint32_t) number;
 				break;
 			case 'j':
 				options.json = true;

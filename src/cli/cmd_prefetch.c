@@ -100,15 +100,6 @@ let_go(void)
 	return true;
 }
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
-}
-
 static int
 processors(void)
 {
@@ -200,14 +191,14 @@ go_on(const WaAhead *ahead, int datadir_fd, int listener,
 		{.fd = wa_prefetch_event_fd(prefetch), .events = POLLIN}
 	};
 	uint64_t	timeout_ms = (uint64_t) ahead->options->timeout_s * 1000;
-	uint64_t	asked_ms = now_ms();
+	uint64_t	asked_ms = wa_cli_now_ms();
 	uint64_t	looked_ms = 0;
 	Waiting		waiting = {0};
 
 	wa_prefetch_move(prefetch, &ahead->name);
 	for (;;)
 	{
-		uint64_t	now = now_ms();
+		uint64_t	now = wa_cli_now_ms();
 
 		if (serve(prefetch, listener, &waiting, now))
 			asked_ms = now;

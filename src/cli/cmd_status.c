@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/json.h"
+#include "cli/text.h"
 #include "core/statusfile.h"
 
 static const char usage[] =
@@ -115,19 +117,6 @@ read_backlog(const char *datadir, Report *report, WaError *err)
 	return WA_OK;
 }
 
-/* ISO 8601 in UTC; empty for "never". */
-static const char *
-time_text(int64_t unix_us, char *text, size_t bytes)
-{
-	time_t		seconds = (time_t) (unix_us / 1000000);
-	struct tm	parts;
-
-	text[0] = '\0';
-	if (unix_us != 0 && gmtime_r(&seconds, &parts) != NULL)
-		strftime(text, bytes, "%Y-%m-%dT%H:%M:%SZ", &parts);
-	return text;
-}
-
 static const char *
 state_of(const Report *report)
 {
@@ -142,85 +131,78 @@ state_of(const Report *report)
 }
 
 static void
-json_string(const char *name, const char *text)
-{
-	printf("  \"%s\": ", name);
-	wa_cli_json_string(stdout, text);
-	printf(",\n");
-}
-
-static void
-json_number(const char *name, int64_t value)
-{
-	printf("  \"%s\": %" PRId64 ",\n", name, value);
-}
-
-static void
 print_json(const Report *report)
 {
 	const WaStatus *status = &report->status;
-	char		text[64];
+	int64_t		oldest_us = report->oldest_since_s * 1000000;
 
-	printf("{\n");
-	json_string("state", state_of(report));
-	json_string("archive", status->archive);
-	json_string("archive_id", status->archive_id);
-	json_string("last_archived_wal", status->last_archived_wal);
-	json_string("last_archived_time",
-				time_text(status->last_archived_us, text, sizeof(text)));
-	json_number("archived_count", (int64_t) status->archived_count);
-	json_number("identical_count", (int64_t) status->identical_count);
-	json_number("conflict_count", (int64_t) status->conflict_count);
-	json_number("replaced_count", (int64_t) status->replaced_count);
-	json_number("damaged_source_count", (int64_t) status->damaged_source_count);
-	json_number("failed_count", (int64_t) status->failed_count);
-	json_number("consecutive_failures", (int64_t) status->consecutive_failures);
-	json_string("last_failed_wal", status->last_failed_wal);
-	json_string("last_failed_time",
-				time_text(status->last_failed_us, text, sizeof(text)));
-	json_string("last_error", status->last_error);
-	json_string("last_error_sqlstate", status->last_error_sqlstate);
-	json_string("last_damaged_wal", status->last_damaged_wal);
-	json_string("last_damaged_time",
-				time_text(status->last_damaged_us, text, sizeof(text)));
-	json_string("last_damage", status->last_damage);
-	json_number("backlog_files", (int64_t) report->backlog_files);
-	json_number("backlog_bytes", (int64_t) report->backlog_bytes);
-	json_string("oldest_waiting_wal", report->oldest);
-	json_string("oldest_waiting_since",
-				time_text(report->oldest_since_s * 1000000, text,
-						  sizeof(text)));
-	json_number("raw_bytes", (int64_t) status->raw_bytes);
-	json_number("stored_bytes", (int64_t) status->stored_bytes);
-	json_number("read_ms", (int64_t) (status->read_us / 1000));
-	json_number("compress_ms", (int64_t) (status->compress_us / 1000));
-	json_number("store_ms", (int64_t) (status->store_us / 1000));
-	json_number("compression_level", (int64_t) status->compression_level);
-	json_number("workers", status->workers);
+	wa_json_object(NULL);
+	wa_json_string("state", state_of(report));
+	wa_json_string("archive", status->archive);
+	wa_json_string("archive_id", status->archive_id);
+	wa_json_string("last_archived_wal", status->last_archived_wal);
+	wa_json_time("last_archived_time", status->last_archived_us != 0,
+				 status->last_archived_us);
+	wa_json_number("archived_count", (int64_t) status->archived_count);
+	wa_json_number("identical_count", (int64_t) status->identical_count);
+	wa_json_number("conflict_count", (int64_t) status->conflict_count);
+	wa_json_number("replaced_count", (int64_t) status->replaced_count);
+	wa_json_number("damaged_source_count", (int64_t) status->damaged_source_count);
+	wa_json_number("failed_count", (int64_t) status->failed_count);
+	wa_json_number("consecutive_failures", (int64_t) status->consecutive_failures);
+	wa_json_string("last_failed_wal", status->last_failed_wal);
+	wa_json_time("last_failed_time", status->last_failed_us != 0,
+				 status->last_failed_us);
+	wa_json_string("last_error", status->last_error);
+	wa_json_string("last_error_sqlstate", status->last_error_sqlstate);
+	wa_json_string("last_damaged_wal", status->last_damaged_wal);
+	wa_json_time("last_damaged_time", status->last_damaged_us != 0,
+				 status->last_damaged_us);
+	wa_json_string("last_damage", status->last_damage);
+	wa_json_number("backlog_files", (int64_t) report->backlog_files);
+	wa_json_number("backlog_bytes", (int64_t) report->backlog_bytes);
+	wa_json_string("oldest_waiting_wal", report->oldest);
+	wa_json_time("oldest_waiting_since", oldest_us != 0, oldest_us);
+	wa_json_number("raw_bytes", (int64_t) status->raw_bytes);
+	wa_json_number("stored_bytes", (int64_t) status->stored_bytes);
+	wa_json_number("read_ms", (int64_t) (status->read_us / 1000));
+	wa_json_number("compress_ms", (int64_t) (status->compress_us / 1000));
+	wa_json_number("store_ms", (int64_t) (status->store_us / 1000));
+	wa_json_number("compression_level", (int64_t) status->compression_level);
+	wa_json_number("workers", status->workers);
 	if (status->free_bytes_us != 0)
-		json_number("free_bytes", (int64_t) status->free_bytes);
+		wa_json_number("free_bytes", (int64_t) status->free_bytes);
 	else
-		json_string("free_bytes", NULL);
-	json_string("free_bytes_time",
-				time_text(status->free_bytes_us, text, sizeof(text)));
-	printf("  \"stats_since\": ");
-	wa_cli_json_string(stdout, time_text(status->since_us, text,
-										 sizeof(text)));
-	printf("\n}\n");
+		wa_json_string("free_bytes", NULL);
+	wa_json_time("free_bytes_time", status->free_bytes_us != 0,
+				 status->free_bytes_us);
+	wa_json_time("stats_since", status->since_us != 0, status->since_us);
+	wa_json_end();
 }
 
 static void
 line(const char *name, const char *text)
 {
-	if (text[0] != '\0')
-		printf("%-22s %s\n", name, text);
+	if (text[0] == '\0')
+		return;
+	printf("%-22s ", name);
+	wa_text_print(stdout, text);
+	printf("\n");
+}
+
+static void
+time_line(const char *name, int64_t unix_us)
+{
+	char		text[WA_TIME_TEXT_BYTES];
+
+	if (unix_us != 0)
+		line(name, wa_cli_time_text(unix_us, true, text));
 }
 
 static void
 print_text(const Report *report)
 {
 	const WaStatus *status = &report->status;
-	char		text[64];
 
 	line("state", state_of(report));
 	if (!report->counted)
@@ -229,7 +211,7 @@ print_text(const Report *report)
 	line("archive", status->archive);
 	line("archive id", status->archive_id);
 	line("last archived", status->last_archived_wal);
-	line("  at", time_text(status->last_archived_us, text, sizeof(text)));
+	time_line("  at", status->last_archived_us);
 	printf("%-22s %" PRIu64 " (identical %" PRIu64 ", replaced %" PRIu64
 		   ", damaged at source %" PRIu64 ")\n", "archived",
 		   status->archived_count, status->identical_count,
@@ -238,21 +220,20 @@ print_text(const Report *report)
 		   PRIu64 ")\n", "failed attempts", status->failed_count,
 		   status->conflict_count, status->consecutive_failures);
 	line("last failed", status->last_failed_wal);
-	line("  at", time_text(status->last_failed_us, text, sizeof(text)));
+	time_line("  at", status->last_failed_us);
 	line("  error", status->last_error);
 	line("last damaged in pg_wal", status->last_damaged_wal);
-	line("  at", time_text(status->last_damaged_us, text, sizeof(text)));
+	time_line("  at", status->last_damaged_us);
 	line("  damage", status->last_damage);
 	printf("%-22s %" PRIu64 " files, %" PRIu64 " MB\n", "waiting",
 		   report->backlog_files, report->backlog_bytes >> 20);
 	line("  oldest", report->oldest);
-	line("  since", time_text(report->oldest_since_s * 1000000, text,
-							  sizeof(text)));
+	time_line("  since", report->oldest_since_s * 1000000);
 	if (status->stored_bytes > 0)
 		printf("%-22s %" PRIu64 " MB in %" PRIu64 " MB, ratio %.2f\n",
 			   "stored", status->raw_bytes >> 20, status->stored_bytes >> 20,
 			   (double) status->raw_bytes / (double) status->stored_bytes);
-	line("counting since", time_text(status->since_us, text, sizeof(text)));
+	time_line("counting since", status->since_us);
 }
 
 int

@@ -16,6 +16,7 @@
 #include "archive/verify.h"
 #include "cli/json.h"
 #include "cli/progress.h"
+#include "cli/text.h"
 
 static const char usage[] =
 "walarch verify proves that an archive is what it should be: every object is\n"
@@ -75,6 +76,22 @@ show_progress(void *arg, const WaVerifyProgress *progress)
 	wa_progress_show(progress->done_bytes, progress->total_bytes);
 }
 
+/* "LABEL: OBJECT: TEXT" without what there is not. */
+static void
+line(const char *label, const char *object, const char *text)
+{
+	if (text[0] == '\0')
+		return;
+	printf("%s: ", label);
+	if (object != NULL)
+	{
+		wa_text_print(stdout, object);
+		printf(": ");
+	}
+	wa_text_print(stdout, text);
+	printf("\n");
+}
+
 static void
 print_finding(void *arg, const WaFinding *finding)
 {
@@ -104,12 +121,10 @@ print_finding(void *arg, const WaFinding *finding)
 		wa_json_end();
 		return;
 	}
-	printf("%s: %s: %s\n", wa_severity_name(finding->severity),
-		   finding->object, finding->finding);
-	if (finding->consequence[0] != '\0')
-		printf("  consequence: %s\n", finding->consequence);
-	if (finding->hint[0] != '\0')
-		printf("  what to do: %s\n", finding->hint);
+	line(wa_severity_name(finding->severity), finding->object,
+		 finding->finding);
+	line("  consequence", NULL, finding->consequence);
+	line("  what to do", NULL, finding->hint);
 	fflush(stdout);
 }
 
@@ -250,19 +265,6 @@ run_verify(WaVerifyOptions *options, Run *run)
 		run->found_before == 0 ? WA_EXIT_OK : WA_EXIT_FAILED;
 }
 
-/* A whole number from `least` to `most`. */
-static bool
-parse_number(const char *text, uint64_t least, uint64_t most,
-			 uint64_t *value)
-{
-	char	   *end;
-
-	errno = 0;
-	*value = strtoull(text, &end, 10);
-	return *text >= '0' && *text <= '9' && *end == '\0' && errno == 0 &&
-		*value >= least && *value <= most;
-}
-
 int
 wa_cmd_verify(int argc, char **argv)
 {
@@ -311,25 +313,25 @@ wa_cmd_verify(int argc, char **argv)
 				options.full = false;
 				break;
 			case 's':
-				good = parse_number(optarg, 1, 100, &number);
+				good = wa_text_number(optarg, 1, 100, &number);
 				options.sample_percent = (unsigned) number;
 				break;
 			case 't':
 				good = wa_cli_time_parse(optarg, &options.since_us);
 				break;
 			case 'T':
-				good = parse_number(optarg, 1, UINT32_MAX, &number);
+				good = wa_text_number(optarg, 1, UINT32_MAX, &number);
 				options.tli = (uint32_t) number;
 				break;
 			case 'J':
-				good = parse_number(optarg, 1, WA_POOL_WORKERS_MAX, &number);
+				good = wa_text_number(optarg, 1, WA_POOL_WORKERS_MAX, &number);
 				options.workers = (int) number;
 				break;
 			case 'r':
 				run.resume_file = optarg;
 				break;
 			case 'o':
-				good = parse_number(optarg, 1, 86400, &number);
+				good = wa_text_number(optarg, 1, 86400, &number);
 				options.timeout_ms = number * 1000;
 				break;
 			case 'j':

@@ -12,6 +12,7 @@
 #include "archive/window.h"
 #include "cli/cli.h"
 #include "cli/exitcode.h"
+#include "cli/text.h"
 
 #define SECONDS_MAX				86400
 
@@ -76,30 +77,13 @@ wa_get_split(const char *path, char *directory, size_t directory_bytes)
 }
 
 static bool
-parse_seconds(const char *text, long *value)
-{
-	char	   *end;
-
-	errno = 0;
-	*value = strtol(text, &end, 10);
-	return errno == 0 && end != text && *end == '\0' && *value >= 0 &&
-		*value <= SECONDS_MAX;
-}
-
-static bool
 parse_prefetch(const char *text, int *value)
 {
-	long		number = 0;
-	char	   *end;
+	uint64_t	number = 0;
 
-	if (strcmp(text, "off") != 0)
-	{
-		errno = 0;
-		number = strtol(text, &end, 10);
-		if (errno != 0 || end == text || *end != '\0' || number < 1 ||
-			number > WA_WINDOW_MAX)
-			return false;
-	}
+	if (strcmp(text, "off") != 0 &&
+		!wa_text_number(text, 1, WA_WINDOW_MAX, &number))
+		return false;
 	*value = (int) number;
 	return true;
 }
@@ -133,6 +117,7 @@ wa_get_options(int argc, char **argv, WaGetOptions *options, WaError *err)
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}
 	};
+	uint64_t	number;
 	int			c;
 
 	opterr = 0;
@@ -160,17 +145,18 @@ wa_get_options(int argc, char **argv, WaGetOptions *options, WaError *err)
 				options->until_given = true;
 				break;
 			case 'r':
-				if (!parse_seconds(optarg, &options->retry_s))
+				if (!wa_text_number(optarg, 0, SECONDS_MAX, &number))
 					return wa_fail(err, WA_INVALID,
 								   "--retry-for needs seconds from 0 to %d",
 								   SECONDS_MAX);
+				options->retry_s = (long) number;
 				break;
 			case 't':
-				if (!parse_seconds(optarg, &options->timeout_s) ||
-					options->timeout_s == 0)
+				if (!wa_text_number(optarg, 1, SECONDS_MAX, &number))
 					return wa_fail(err, WA_INVALID,
 								   "--timeout needs seconds from 1 to %d",
 								   SECONDS_MAX);
+				options->timeout_s = (long) number;
 				break;
 			case 'p':
 				if (!parse_prefetch(optarg, &options->prefetch))

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
+#include "cli/text.h"
 #include "core/lsn.h"
 
 #define DEPTH_MAX	8
@@ -75,7 +76,26 @@ void
 wa_json_string(const char *name, const char *text)
 {
 	begin_member(name);
-	wa_cli_json_string(stdout, text);
+	if (text == NULL || text[0] == '\0')
+	{
+		fputs("null", stdout);
+		return;
+	}
+	putchar('"');
+	while (*text != '\0')
+	{
+		unsigned char c = (unsigned char) *text;
+		size_t		length = wa_text_character(text);
+
+		if (c == '"' || c == '\\')
+			printf("\\%c", c);
+		else if (length > 0)
+			fwrite(text, 1, length, stdout);
+		else
+			printf("\\u%04x", c < 0x80 ? c : 0xFFFD);
+		text += length > 0 ? length : 1;
+	}
+	putchar('"');
 }
 
 void

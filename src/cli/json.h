@@ -13,7 +13,9 @@ extern void wa_json_object(const char *name);
 extern void wa_json_array(const char *name);
 extern void wa_json_end(void);
 
-extern void wa_json_string(const char *name, const char *text); /* or null */
+/* NULL or empty is null; bytes that are not UTF-8 become U+FFFD. */
+extern void wa_json_string(const char *name, const char *text);
+
 extern void wa_json_number(const char *name, int64_t value);
 extern void wa_json_bool(const char *name, bool value);
 

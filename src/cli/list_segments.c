@@ -9,6 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/json.h"
+#include "cli/text.h"
 #include "core/lsn.h"
 
 /* What the walks over the segments carry along. */
@@ -110,7 +111,11 @@ print_segment(void *arg, const WaSegmentRow *row, WaError *err)
 			   wa_cli_time_text(row->envelope->scan.latest_us, false,
 								latest));
 	for (size_t i = 0; wa_segment_point(row, i, &point); i++)
-		printf("  \"%s\"", point.name);
+	{
+		printf("  \"");
+		wa_text_print(stdout, point.name);
+		printf("\"");
+	}
 	if (fault_of(row) != NULL)
 		printf("  %s", fault_of(row));
 	printf("\n");
@@ -160,9 +165,13 @@ find_point(void *arg, const WaSegmentRow *row, WaError *err)
 			wa_json_end();
 		}
 		else
-			printf("\"%s\" lies in %s, at " WA_LSN_FORMAT ", made %s\n",
-				   point.name, row->name, WA_LSN_ARGS(point.lsn),
+		{
+			printf("\"");
+			wa_text_print(stdout, point.name);
+			printf("\" lies in %s, at " WA_LSN_FORMAT ", made %s\n",
+				   row->name, WA_LSN_ARGS(point.lsn),
 				   wa_cli_time_text(point.time_us, false, text));
+		}
 	}
 	return WA_OK;
 }

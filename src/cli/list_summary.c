@@ -11,6 +11,7 @@
 
 #include "cli/cli.h"
 #include "cli/json.h"
+#include "cli/text.h"
 #include "core/lsn.h"
 
 typedef struct Summary
@@ -50,22 +51,6 @@ affected_count(const Summary *summary, const WaGap *gap)
 		count += wa_gap_affects(summary->catalogue, gap,
 								&summary->catalogue->backups[i]);
 	return count;
-}
-
-/* Why a backup cannot be used; NULL: it can. */
-static const char *
-unusable(const Summary *summary, const WaBackup *backup, char *text,
-		 size_t bytes)
-{
-	WaPlace		missing;
-
-	if (!backup->readable)
-		return backup->reason;
-	if (wa_backup_complete(summary->catalogue, backup, &missing))
-		return NULL;
-	snprintf(text, bytes, "WAL that it needs is missing: %s",
-			 name_of(summary, missing.tli, missing.segno));
-	return text;
 }
 
 /* What cannot be read is not known; a listing goes on. */
@@ -163,8 +148,8 @@ json_backups(const Summary *summary)
 	for (size_t i = 0; i < summary->catalogue->backups_count; i++)
 	{
 		const WaBackup *backup = &summary->catalogue->backups[i];
-		char		text[128];
-		const char *why = unusable(summary, backup, text, sizeof(text));
+		char		why[WA_BACKUP_REASON_BYTES];
+		bool		usable = wa_backup_usable(summary->catalogue, backup, why);
 
 		wa_json_object(NULL);
 		wa_json_string("backup_id", backup->id);
@@ -178,7 +163,7 @@ json_backups(const Summary *summary)
 		wa_json_string("start_wal", name_of(summary, backup->tli,
 											backup->start_segno));
 		wa_json_bool("incremental", backup->history.incremental_from != 0);
-		wa_json_bool("usable", why == NULL);
+		wa_json_bool("usable", usable);
 		wa_json_string("reason", why);
 		wa_json_end();
 	}
@@ -320,17 +305,21 @@ print_backups(const Summary *summary)
 	for (size_t i = 0; i < summary->catalogue->backups_count; i++)
 	{
 		const WaBackup *backup = &summary->catalogue->backups[i];
-		char		text[128];
-		const char *why = unusable(summary, backup, text, sizeof(text));
+		char		why[WA_BACKUP_REASON_BYTES];
+		bool		usable = wa_backup_usable(summary->catalogue, backup, why);
 
 		printf("  %s", backup->id);
 		if (backup->readable)
-			printf("  " WA_LSN_FORMAT " to " WA_LSN_FORMAT "  %s  \"%s\"",
+		{
+			printf("  " WA_LSN_FORMAT " to " WA_LSN_FORMAT "  ",
 				   WA_LSN_ARGS(backup->history.start_lsn),
-				   WA_LSN_ARGS(backup->history.stop_lsn),
-				   backup->history.stop_time, backup->history.label);
-		printf("%s%s\n", why != NULL ? "  NOT USABLE: " : "",
-			   why != NULL ? why : "");
+				   WA_LSN_ARGS(backup->history.stop_lsn));
+			wa_text_print(stdout, backup->history.stop_time);
+			printf("  \"");
+			wa_text_print(stdout, backup->history.label);
+			printf("\"");
+		}
+		printf("%s%s\n", usable ? "" : "  NOT USABLE: ", why);
 	}
 }
 
@@ -388,8 +377,13 @@ print_text(const Summary *summary, const char *place)
 	if (catalogue->doubts_count > 0)
 		printf("\nIn doubt\n");
 	for (size_t i = 0; i < catalogue->doubts_count; i++)
-		printf("  %s: %s\n", catalogue->doubts[i].object,
-			   catalogue->doubts[i].reason);
+	{
+		printf("  ");
+		wa_text_print(stdout, catalogue->doubts[i].object);
+		printf(": ");
+		wa_text_print(stdout, catalogue->doubts[i].reason);
+		printf("\n");
+	}
 }
 
 WaCode

@@ -7,8 +7,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "cli/cli.h"
 
 #define EVERY_MS	250
 #define BAR			30
@@ -17,15 +18,6 @@ static uint64_t begun_ms;
 static uint64_t begun_bytes;
 static uint64_t drawn_ms;
 static bool drawn;
-
-uint64_t
-wa_cli_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
-}
 
 void
 wa_progress_show(uint64_t done_bytes, uint64_t total_bytes)

@@ -14,7 +14,4 @@ extern void wa_progress_show(uint64_t done_bytes, uint64_t total_bytes);
 /* Wipe the line, before anything else is printed. */
 extern void wa_progress_wipe(void);
 
-/* Milliseconds of a clock that only goes forward. */
-extern uint64_t wa_cli_now_ms(void);
-
 #endif							/* WA_PROGRESS_H */

@@ -141,9 +141,9 @@ inquiry_release(WaTask *task)
 }
 
 static void
-fail(const char *path, const WaError *err)
+report(int elevel, const char *path, const WaError *err)
 {
-	ereport(ERROR,
+	ereport(elevel,
 			(errcode(walarch_sqlstate(err)),
 			 errmsg("could not look into the archive \"%s\": %s", path,
 					err->message),
@@ -161,9 +161,9 @@ walarch_inquiry_state(size_t bytes)
 	return state;
 }
 
-void
-walarch_inquire_at(const char *path, WaInquiryFn run, void *state,
-				   void (*release_state) (void *state))
+bool
+walarch_inquire_at(int elevel, const char *path, WaInquiryFn run,
+				   void *state, void (*release_state) (void *state))
 {
 	InquiryTask *task = calloc(1, sizeof(*task));
 	WaError		err;
@@ -173,7 +173,7 @@ walarch_inquire_at(const char *path, WaInquiryFn run, void *state,
 		release_state(state);
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
 						errmsg("out of memory")));
-		return;					/* never, but cppcheck does not know */
+		return false;			/* never, but cppcheck does not know */
 	}
 	task->task.run = inquiry_run;
 	task->task.release = inquiry_release;
@@ -184,14 +184,19 @@ walarch_inquire_at(const char *path, WaInquiryFn run, void *state,
 	task->state = state;
 	task->release_state = release_state;
 	if (!walarch_in_thread(&task->task, (uint64) walarch_timeout, &err))
-		fail(path, &err);
+	{
+		report(elevel, path, &err);
+		return false;
+	}
 	if (task->code != WA_OK)
 	{
 		err = task->error;
 		inquiry_release(&task->task);
-		fail(path, &err);
+		report(elevel, path, &err);
+		return false;
 	}
 	free(task);
+	return true;
 }
 
 void
@@ -209,5 +214,5 @@ walarch_inquire(WaInquiryFn run, void *state,
 				 errhint("Set it to the absolute path of the archive "
 						 "directory and reload.")));
 	}
-	walarch_inquire_at(path, run, state, release_state);
+	(void) walarch_inquire_at(ERROR, path, run, state, release_state);
 }

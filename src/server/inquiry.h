@@ -47,8 +47,12 @@ typedef WaCode (*WaInquiryFn) (const WaInquiry *inquiry, void *state,
 extern void walarch_inquire(WaInquiryFn run, void *state,
 							void (*release_state) (void *state));
 
-/* The same for a given directory. */
-extern void walarch_inquire_at(const char *path, WaInquiryFn run, void *state,
+/*
+ * The same for a given directory, and for whom an answer is no matter of
+ * life: below ERROR, false, and the state has been released.
+ */
+extern bool walarch_inquire_at(int elevel, const char *path, WaInquiryFn run,
+							   void *state,
 							   void (*release_state) (void *state));
 
 #endif							/* WALARCH_INQUIRY_H */

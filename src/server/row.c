@@ -6,6 +6,7 @@
 
 #include "catalog/pg_type.h"
 #include "datatype/timestamp.h"
+#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/pg_lsn.h"
@@ -25,13 +26,30 @@ walarch_put_null(Row *row)
 	row->nulls[row->count++] = true;
 }
 
+/* Text whose bytes somebody else chose may be none in this database. */
+static Datum
+text_datum(const char *raw)
+{
+	char	   *text;
+
+	if (pg_verifymbstr(raw, (int) strlen(raw), true))
+		return CStringGetTextDatum(raw);
+	text = pstrdup(raw);
+	for (char *c = text; *c != '\0'; c++)
+	{
+		if (IS_HIGHBIT_SET(*c))
+			*c = '?';
+	}
+	return CStringGetTextDatum(text);
+}
+
 void
 walarch_put_text(Row *row, const char *text)
 {
 	if (text == NULL || text[0] == '\0')
 		walarch_put_null(row);
 	else
-		walarch_put(row, CStringGetTextDatum(text));
+		walarch_put(row, text_datum(text));
 }
 
 void
@@ -73,7 +91,7 @@ walarch_put_texts(Row *row, const char *const *texts, int count)
 	Datum	   *values = palloc(sizeof(Datum) * (Size) (count + 1));
 
 	for (int i = 0; i < count; i++)
-		values[i] = CStringGetTextDatum(texts[i]);
+		values[i] = text_datum(texts[i]);
 	walarch_put(row, PointerGetDatum(construct_array(values, count, TEXTOID,
 													 -1, false,
 													 TYPALIGN_INT)));

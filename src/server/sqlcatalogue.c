@@ -35,6 +35,7 @@ typedef struct CatalogueState
 {
 	WaCatalogueDepth depth;
 	bool		with_ranges;
+	bool		with_gaps;
 	bool		with_windows;
 	WaCatalogue catalogue;
 	RangeRow   *ranges;
@@ -95,7 +96,8 @@ read_catalogue(const WaInquiry *inquiry, void *state, WaError *err)
 	if (wa_catalogue_read(inquiry->store, inquiry->marker, self->depth,
 						  inquiry->zstd, &self->catalogue, err) != WA_OK)
 		return err->code;
-	if (!wa_gaps_find(&self->catalogue, &self->gaps, &self->gaps_count))
+	if (self->with_gaps &&
+		!wa_gaps_find(&self->catalogue, &self->gaps, &self->gaps_count))
 		return wa_fail(err, WA_NO_MEMORY, "out of memory");
 	if (self->with_ranges && find_ranges(inquiry, self, err) != WA_OK)
 		return err->code;
@@ -301,7 +303,10 @@ emit_gaps(ReturnSetInfo *result, const CatalogueState *state)
 Datum
 walarch_gaps(PG_FUNCTION_ARGS)
 {
-	CatalogueState wanted = {.depth = WA_CATALOGUE_NAMES};
+	CatalogueState wanted = {
+		.depth = WA_CATALOGUE_NAMES,
+		.with_gaps = true
+	};
 
 	return answer(fcinfo, wanted, emit_gaps);
 }
@@ -326,9 +331,8 @@ emit_backups(ReturnSetInfo *result, const CatalogueState *state)
 	{
 		const WaBackup *backup = &catalogue->backups[i];
 		Row			row = {0};
-		WaPlace		missing;
-		bool		complete = backup->readable &&
-			wa_backup_complete(catalogue, backup, &missing);
+		char		reason[WA_BACKUP_REASON_BYTES];
+		bool		usable = wa_backup_usable(catalogue, backup, reason);
 
 		walarch_put_text(&row, backup->id);
 		walarch_put_text(&row, "history");
@@ -342,16 +346,8 @@ emit_backups(ReturnSetInfo *result, const CatalogueState *state)
 											backup->start_segno));
 		walarch_put_null(&row); /* parent */
 		walarch_put_null(&row); /* bytes: its data lies elsewhere */
-		walarch_put_bool(&row, complete);
-		if (!backup->readable)
-			walarch_put_text(&row, backup->reason);
-		else if (!complete)
-			walarch_put_text(&row, psprintf("WAL that it needs is missing: %s",
-											segment_name(catalogue,
-														 missing.tli,
-														 missing.segno)));
-		else
-			walarch_put_null(&row);
+		walarch_put_bool(&row, usable);
+		walarch_put_text(&row, reason);
 		walarch_emit(result, &row);
 	}
 }

@@ -251,9 +251,13 @@ walarch_recovery_progress(PG_FUNCTION_ARGS)
 			state->from.tli = tli;
 			state->from.segno = (now.lsn > 0 ? now.lsn - 1 : 0) /
 				(uint64) wal_segment_size;
-			walarch_inquire_at(path, read_offer, state, release_offer);
-			offer = *state;
-			release_offer(state);
+			/* what replay does can be said without the archive */
+			if (walarch_inquire_at(WARNING, path, read_offer, state,
+								   release_offer))
+			{
+				offer = *state;
+				release_offer(state);
+			}
 		}
 	}
 	walarch_put_lsn(&row, now.lsn);

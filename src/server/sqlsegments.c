@@ -40,6 +40,8 @@ typedef struct SegmentRow
 
 typedef struct SegmentsState
 {
+	bool		listed;			/* the catalogue serves all parts */
+	WaCatalogue catalogue;
 	uint32		tli;			/* 0: any */
 	WaPlace		next;			/* in: where to begin; out: where to go on */
 	WaPlace		last;			/* where to end, inclusive */
@@ -51,7 +53,10 @@ typedef struct SegmentsState
 static void
 release_segments(void *state)
 {
-	free(state);
+	SegmentsState *self = state;
+
+	wa_catalogue_free(&self->catalogue);
+	free(self);
 }
 
 /* In the thread, where PostgreSQL's own functions are not for us. */
@@ -113,32 +118,32 @@ static WaCode
 read_segments(const WaInquiry *inquiry, void *state, WaError *err)
 {
 	SegmentsState *self = state;
-	WaCatalogue catalogue;
-	WaCode		code;
+	const WaCatalogue *catalogue = &self->catalogue;
+	WaCode		code = WA_OK;
 
 	self->count = 0;
 	self->more = false;
-	code = wa_catalogue_read(inquiry->store, inquiry->marker,
-							 WA_CATALOGUE_NAMES, inquiry->zstd, &catalogue,
-							 err);
-	if (code != WA_OK)
-		return code;
-	for (size_t i = 0; i < catalogue.timelines_count && code == WA_OK; i++)
+	if (!self->listed &&
+		wa_catalogue_read(inquiry->store, inquiry->marker,
+						  WA_CATALOGUE_NAMES, inquiry->zstd,
+						  &self->catalogue, err) != WA_OK)
+		return err->code;
+	self->listed = true;
+	for (size_t i = 0; i < catalogue->timelines_count && code == WA_OK; i++)
 	{
-		const WaTimeline *timeline = &catalogue.timelines[i];
+		const WaTimeline *timeline = &catalogue->timelines[i];
 
 		if (timeline->tli < self->next.tli ||
 			timeline->tli > self->last.tli ||
 			(self->tli != 0 && timeline->tli != self->tli))
 			continue;
-		code = wa_segments_each(inquiry->store, &catalogue, timeline,
+		code = wa_segments_each(inquiry->store, catalogue, timeline,
 								timeline->tli == self->next.tli ?
 								self->next.segno : 0,
 								timeline->tli == self->last.tli ?
 								self->last.segno : UINT64_MAX - 1,
 								take_segment, self, err);
 	}
-	wa_catalogue_free(&catalogue);
 	return self->more ? WA_OK : code;
 }
 
@@ -168,33 +173,6 @@ emit_segments(ReturnSetInfo *result, const SegmentsState *state)
 	}
 }
 
-/* The next rows; *next moves on.  False: these were the last. */
-static bool
-emit_some(ReturnSetInfo *result, uint32 tli, WaPlace *next, WaPlace last)
-{
-	SegmentsState *state = walarch_inquiry_state(sizeof(*state));
-	bool		more;
-
-	state->tli = tli;
-	state->next = *next;
-	state->last = last;
-	walarch_inquire(read_segments, state, release_segments);
-	PG_TRY();
-	{
-		emit_segments(result, state);
-	}
-	PG_CATCH();
-	{
-		release_segments(state);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	more = state->more;
-	*next = state->next;
-	release_segments(state);
-	return more;
-}
-
 /* A bound given as the name of a segment; its timeline counts, too. */
 static void
 parse_bound(FunctionCallInfo fcinfo, int argument, WaWalName *name,
@@ -216,10 +194,11 @@ Datum
 walarch_segments(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	WaPlace		next = {0};
+	WaPlace		first = {0};
 	uint32		tli = 0;
 	WaPlace		last = {PG_UINT32_MAX, PG_UINT64_MAX - 1};
 	WaWalName	name;
+	SegmentsState *state;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!PG_ARGISNULL(0))
@@ -235,8 +214,8 @@ walarch_segments(PG_FUNCTION_ARGS)
 	}
 	if (!PG_ARGISNULL(1))
 	{
-		parse_bound(fcinfo, 1, &name, &next.segno);
-		next.tli = name.tli;
+		parse_bound(fcinfo, 1, &name, &first.segno);
+		first.tli = name.tli;
 	}
 	if (!PG_ARGISNULL(2))
 	{
@@ -244,8 +223,26 @@ walarch_segments(PG_FUNCTION_ARGS)
 		last.tli = name.tli;
 	}
 
-	while (emit_some(result, tli, &next, last))
-		CHECK_FOR_INTERRUPTS();
+	state = walarch_inquiry_state(sizeof(*state));
+	state->tli = tli;
+	state->next = first;
+	state->last = last;
+	do
+	{
+		walarch_inquire(read_segments, state, release_segments);
+		PG_TRY();
+		{
+			emit_segments(result, state);
+			CHECK_FOR_INTERRUPTS();
+		}
+		PG_CATCH();
+		{
+			release_segments(state);
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+	} while (state->more);
+	release_segments(state);
 	return (Datum) 0;
 }
 

@@ -1,0 +1,29 @@
+/*
+ * text.h
+ *	  Text as people type and read it.
+ *
+ * A restore point, the label of a backup, a file's name: whoever made it
+ * chose the bytes.  A terminal gets only characters from us.
+ */
+#ifndef WA_TEXT_H
+#define WA_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/*
+ * The length in bytes of the character at `text`, if it is UTF-8 (RFC 3629)
+ * and can be printed; 0 for anything else, also for the end.
+ */
+extern size_t wa_text_character(const char *text);
+
+/* Print text with "?" in place of every byte that is not part of one. */
+extern void wa_text_print(FILE *file, const char *text);
+
+/* A whole number between two others, decimal digits only. */
+extern bool wa_text_number(const char *text, uint64_t least, uint64_t most,
+						   uint64_t *value);
+
+#endif							/* WA_TEXT_H */
