@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/keyvalue.h"
 #include "core/walname.h"
 
 #define MARKER_VERSION	1
@@ -23,9 +24,11 @@ wa_marker_format(const WaMarker *marker, char *buffer)
 							 "walarch-archive: %d\n"
 							 "system-identifier: %" PRIu64 "\n"
 							 "archive-id: %s\n"
-							 "segment-size: %" PRIu32 "\n",
+							 "segment-size: %" PRIu32 "\n"
+							 "%s",
 							 MARKER_VERSION, marker->system_identifier,
-							 marker->archive_id, marker->segment_bytes);
+							 marker->archive_id, marker->segment_bytes,
+							 marker->is_private ? "private: yes\n" : "");
 }
 
 static bool
@@ -45,23 +48,6 @@ archive_id_valid(const char *text)
 {
 	return strlen(text) == WA_ARCHIVE_ID_TEXT_BYTES - 1 &&
 		strspn(text, "0123456789abcdef") == WA_ARCHIVE_ID_TEXT_BYTES - 1;
-}
-
-/* Split "key: value" in place; false for a line that is none. */
-static bool
-split_line(char *line, char **value)
-{
-	char	   *colon = strchr(line, ':');
-	size_t		length;
-
-	if (colon == NULL)
-		return false;
-	*colon = '\0';
-	*value = colon + 1 + strspn(colon + 1, " \t");
-	length = strlen(*value);
-	while (length > 0 && isspace((unsigned char) (*value)[length - 1]))
-		(*value)[--length] = '\0';
-	return true;
 }
 
 WaCode
@@ -84,7 +70,7 @@ wa_marker_parse(const char *text, size_t length, const char *what,
 	{
 		char	   *value;
 
-		if (!split_line(line, &value))
+		if (!wa_keyvalue_split(line, &value))
 			continue;
 		if (strcmp(line, "walarch-archive") == 0)
 		{
@@ -111,6 +97,8 @@ wa_marker_parse(const char *text, size_t length, const char *what,
 				goto damaged;
 			memcpy(marker->archive_id, value, WA_ARCHIVE_ID_TEXT_BYTES);
 		}
+		else if (strcmp(line, "private") == 0)
+			marker->is_private = strcmp(value, "yes") == 0;
 		else if (strncmp(line, "requires-", 9) == 0)
 		{
 			wa_fail(err, WA_UNSUPPORTED,

@@ -5,6 +5,7 @@
 #ifndef WA_MARKER_H
 #define WA_MARKER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/error.h"
@@ -17,6 +18,8 @@ typedef struct WaMarker
 	uint64_t	system_identifier;
 	uint32_t	segment_bytes;
 	char		archive_id[WA_ARCHIVE_ID_TEXT_BYTES];
+	bool		is_private;		/* of one standby: it may remove what it has
+								 * replayed */
 } WaMarker;
 
 /* Write the text into buffer (WA_MARKER_BYTES_MAX); returns its length. */

@@ -145,6 +145,19 @@ wa_store_remove(WaStore *store, const char *key, WaError *err)
 }
 
 WaCode
+wa_store_remove_prefix(WaStore *store, const char *prefix, WaError *err)
+{
+	assert(wa_key_valid(prefix));
+	return store->ops->remove_prefix(store, prefix, err);
+}
+
+WaCode
+wa_store_lock(WaStore *store, WaError *err)
+{
+	return store->ops->lock(store, err);
+}
+
+WaCode
 wa_store_sweep(WaStore *store, const char *const *tokens, int tokens_count,
 			   uint64_t *swept, WaError *err)
 {

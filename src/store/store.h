@@ -86,6 +86,9 @@ typedef struct WaStoreOps
 	WaCode		(*list) (WaStore *store, const char *prefix, WaListFn each,
 						 void *arg, WaError *err);
 	WaCode		(*remove) (WaStore *store, const char *key, WaError *err);
+	WaCode		(*remove_prefix) (WaStore *store, const char *prefix,
+								  WaError *err);
+	WaCode		(*lock) (WaStore *store, WaError *err);
 	WaCode		(*sweep) (WaStore *store, const char *const *tokens,
 						  int tokens_count, uint64_t *swept, WaError *err);
 	WaCode		(*free_bytes) (WaStore *store, uint64_t *bytes, WaError *err);
@@ -227,7 +230,19 @@ extern WaCode wa_store_make_prefix(WaStore *store, const char *prefix,
 extern WaCode wa_store_list(WaStore *store, const char *prefix, WaListFn each,
 							void *arg, WaError *err);
 
+/* Durable with the next sync.  WA_NOT_FOUND when it is not there. */
 extern WaCode wa_store_remove(WaStore *store, const char *key, WaError *err);
+
+/* Remove a prefix that has no names below it; otherwise it stays, and WA_OK. */
+extern WaCode wa_store_remove_prefix(WaStore *store, const char *prefix,
+									 WaError *err);
+
+/*
+ * Keep everybody else from locking the same place, until the store is closed
+ * or the process ends.  WA_EXISTS when somebody has it; WA_UNSUPPORTED when
+ * the place knows no locks.
+ */
+extern WaCode wa_store_lock(WaStore *store, WaError *err);
 
 /*
  * Remove abandoned temporaries: those that carry one of the tokens, and

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -341,6 +342,39 @@ dir_remove(WaStore *store, const char *key, WaError *err)
 }
 
 static WaCode
+dir_remove_prefix(WaStore *store, const char *prefix, WaError *err)
+{
+	DirStore   *self = (DirStore *) store;
+	int			result;
+
+	WA_DIR_IO(self, result, unlinkat(self->fd, prefix, AT_REMOVEDIR));
+	if (result != 0 && errno != ENOTEMPTY && errno != EEXIST &&
+		errno != ENOENT)
+		return wa_dir_fail(err, errno, "remove directory", self, prefix);
+	return WA_OK;
+}
+
+static WaCode
+dir_lock(WaStore *store, WaError *err)
+{
+	DirStore   *self = (DirStore *) store;
+	int			result;
+
+	WA_DIR_IO(self, result, flock(self->fd, LOCK_EX | LOCK_NB));
+	if (result == 0)
+		return WA_OK;
+	if (errno == EWOULDBLOCK)
+		return wa_fail(err, WA_EXISTS, "\"%s\" is locked by another process",
+					   self->path);
+	/* NFS has no locks on what is open for reading only, or none at all */
+	if (errno == EBADF || errno == ENOLCK || errno == EOPNOTSUPP ||
+		errno == ENOSYS || errno == EINVAL)
+		return wa_fail(err, WA_UNSUPPORTED, "\"%s\" cannot be locked",
+					   self->path);
+	return wa_dir_fail(err, errno, "lock", self, "");
+}
+
+static WaCode
 dir_free_bytes(WaStore *store, uint64_t *bytes, WaError *err)
 {
 	DirStore   *self = (DirStore *) store;
@@ -378,6 +412,8 @@ static const WaStoreOps dir_ops = {
 	.make_prefix = dir_make_prefix,
 	.list = wa_dir_list,
 	.remove = dir_remove,
+	.remove_prefix = dir_remove_prefix,
+	.lock = dir_lock,
 	.sweep = wa_dir_sweep,
 	.free_bytes = dir_free_bytes,
 	.close = dir_close

@@ -319,7 +319,7 @@ bytes_of(int tli, int number, uint32_t seed)
 		make_segment(segment, SEG_1MB, SEG_NAME, SYSID, 1);
 	wa_put32(segment + WA_WALHEADER_TLI, (uint32_t) tli);
 	wa_put64(segment + WA_WALHEADER_PAGEADDR, (uint64_t) number * SEG_1MB);
-	wa_put32(segment + SEG_1MB / 2, seed);
+	wa_put32(segment + 4096, seed); /* the pages behind are another segment's */
 	return segment;
 }
 
@@ -1334,6 +1334,8 @@ test_streamed(void)
 		make_segment(page, SEG_1MB, name, SYSID, (uint32_t) segno);
 		wa_put64(page + WA_WALHEADER_PAGEADDR, segno * bytes);
 		wa_put32(page + WA_WALHEADER_SEG_SIZE, bytes);
+		wa_put16(page + WA_WALHEADER_INFO, WA_XLP_LONG_HEADER);
+		wa_put32(page + WA_WALHEADER_REM_LEN, 0);
 		write_file(source_of(name), page, SEG_1MB);
 		must(truncate(source_of(name), bytes) == 0);
 		set_due(name, true);

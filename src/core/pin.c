@@ -1,0 +1,171 @@
+/*
+ * pin.c
+ *	  The text of a pin: lines "key: value".
+ */
+#include "core/pin.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/backuphistory.h"
+#include "core/keyvalue.h"
+#include "core/lsn.h"
+
+#define PIN_VERSION		1
+#define TIME_BYTES		40
+
+static const char *const kinds[] = {
+	[WA_PIN_LSN] = "lsn",
+	[WA_PIN_BACKUP] = "backup",
+	[WA_PIN_TIME] = "time",
+	[WA_PIN_RESTORE_POINT] = "restore-point"
+};
+
+#define KINDS	(sizeof(kinds) / sizeof(kinds[0]))
+
+const char *
+wa_pin_kind_name(WaPinKind kind)
+{
+	return kinds[kind];
+}
+
+bool
+wa_pin_name_valid(const char *name)
+{
+	size_t		length = strlen(name);
+
+	return length > 0 && length < WA_PIN_NAME_BYTES && name[0] != '.' &&
+		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+			   "0123456789.-_") == length;
+}
+
+/* As in backup history files, and read by the same function. */
+static const char *
+time_text(int64_t unix_us, char *text)
+{
+	time_t		seconds = (time_t) (unix_us / 1000000);
+	struct tm	parts;
+
+	if (gmtime_r(&seconds, &parts) == NULL ||
+		strftime(text, TIME_BYTES, "%Y-%m-%d %H:%M:%S UTC", &parts) == 0)
+		text[0] = '\0';
+	return text;
+}
+
+size_t
+wa_pin_format(const WaPin *pin, char *buffer)
+{
+	char		created[TIME_BYTES];
+	char		expires[TIME_BYTES];
+
+	return (size_t) snprintf(buffer, WA_PIN_TEXT_BYTES,
+							 "walarch-pin: %d\n"
+							 "keep-from: " WA_LSN_FORMAT "\n"
+							 "kind: %s\n"
+							 "value: %s\n"
+							 "created: %s\n"
+							 "%s%s%s"
+							 "by: %s\n",
+							 PIN_VERSION, WA_LSN_ARGS(pin->keep_from),
+							 kinds[pin->kind], pin->value,
+							 time_text(pin->created_us, created),
+							 pin->expires ? "expires: " : "",
+							 pin->expires ?
+							 time_text(pin->expires_us, expires) : "",
+							 pin->expires ? "\n" : "", pin->by);
+}
+
+static bool
+copy_value(char *to, size_t bytes, const char *value)
+{
+	size_t		length = strlen(value);
+
+	if (length >= bytes)
+		return false;
+	memcpy(to, value, length + 1);
+	return true;
+}
+
+/* One line; false: a value that cannot be. */
+static bool
+parse_line(const char *key, const char *value, unsigned *version,
+		   bool *placed, WaPin *pin)
+{
+	int			end = 0;
+
+	if (strcmp(key, "walarch-pin") == 0)
+		return sscanf(value, "%u%n", version, &end) == 1 &&
+			value[end] == '\0' && *version > 0;
+	if (strcmp(key, "keep-from") == 0)
+	{
+		uint32_t	high;
+		uint32_t	low;
+
+		*placed = sscanf(value, "%8" SCNx32 "/%8" SCNx32 "%n", &high, &low,
+						 &end) == 2 && value[end] == '\0';
+		if (*placed)
+			pin->keep_from = (uint64_t) high << 32 | low;
+		return *placed;
+	}
+	if (strcmp(key, "kind") == 0)
+	{
+		for (size_t i = 1; i < KINDS; i++)
+			if (strcmp(value, kinds[i]) == 0)
+				pin->kind = (WaPinKind) i;
+		return pin->kind != 0;
+	}
+	if (strcmp(key, "value") == 0)
+		return copy_value(pin->value, sizeof(pin->value), value);
+	if (strcmp(key, "by") == 0)
+		return copy_value(pin->by, sizeof(pin->by), value);
+	if (strcmp(key, "created") == 0)
+		return wa_backuphistory_time(value, &pin->created_us);
+	if (strcmp(key, "expires") == 0)
+	{
+		pin->expires = true;
+		return wa_backuphistory_time(value, &pin->expires_us);
+	}
+	return true;
+}
+
+WaCode
+wa_pin_parse(const char *text, size_t length, const char *name, WaPin *pin,
+			 WaError *err)
+{
+	char		copy[WA_PIN_TEXT_BYTES + 1];
+	unsigned	version = 0;
+	bool		placed = false;
+	bool		good;
+	char	   *save;
+
+	memset(pin, 0, sizeof(*pin));
+	good = length <= WA_PIN_TEXT_BYTES && memchr(text, '\0', length) == NULL &&
+		wa_pin_name_valid(name) && copy_value(pin->name, sizeof(pin->name), name);
+	if (good)
+	{
+		memcpy(copy, text, length);
+		copy[length] = '\0';
+		for (char *line = strtok_r(copy, "\n", &save);
+			 line != NULL && good && version <= PIN_VERSION;
+			 line = strtok_r(NULL, "\n", &save))
+		{
+			char	   *value;
+
+			if (wa_keyvalue_split(line, &value))
+				good = parse_line(line, value, &version, &placed, pin);
+		}
+	}
+	if (good && version > PIN_VERSION)
+		return wa_fail(err, WA_UNSUPPORTED, "pin \"%s\" has format version "
+					   "%u; this walarch knows version %d", name, version,
+					   PIN_VERSION);
+	if (good && version > 0 && placed && pin->kind != 0)
+		return WA_OK;
+	wa_fail(err, WA_DAMAGED, "\"%.100s\" is not a pin, or it is damaged",
+			name);
+	wa_hint(err, "Nothing is deleted while it is there. Remove it with "
+			"\"walarch unpin\" and make it anew.");
+	return err->code;
+}
