@@ -10,6 +10,7 @@
 
 #include "archive/layout.h"
 #include "archive/object.h"
+#include "core/array.h"
 
 /* The segments of one directory below wal/, before they become runs. */
 typedef struct Found
@@ -28,44 +29,9 @@ typedef struct Builder
 	char		directory[WA_KEY_BYTES];	/* being listed */
 	Found	   *found;
 	size_t		found_count;
-	size_t		found_capacity;
 	char	  (*directories)[WA_KEY_BYTES]; /* below wal/ */
 	size_t		directories_count;
-	size_t		directories_capacity;
 } Builder;
-
-/* Make room for one element more; false when out of memory. */
-static bool
-grow(void *array, size_t count, size_t *capacity, size_t size)
-{
-	void	  **pointer = array;
-	void	   *larger;
-	size_t		wanted;
-
-	if (count < *capacity)
-		return true;
-	wanted = *capacity == 0 ? 16 : *capacity * 2;
-	larger = realloc(*pointer, wanted * size);
-	if (larger == NULL)
-		return false;
-	*pointer = larger;
-	*capacity = wanted;
-	return true;
-}
-
-/* The same for arrays whose capacity is not kept: powers of two. */
-static bool
-grow_by_count(void *array, size_t count, size_t size)
-{
-	size_t		capacity = 0;
-
-	if (count != 0 && (count & (count - 1)) != 0)
-		return true;
-	capacity = count;
-	if (count == 0)
-		return grow(array, 0, &capacity, size);
-	return count < 16 ? true : grow(array, count, &capacity, size);
-}
 
 static WaCode
 no_memory(WaError *err)
@@ -78,11 +44,13 @@ add_doubt(Builder *builder, const char *object, const char *reason,
 		  WaError *err)
 {
 	WaCatalogue *catalogue = builder->catalogue;
-	WaDoubt    *doubt;
+	WaDoubt    *doubt = wa_array_room(catalogue->doubts,
+									  catalogue->doubts_count,
+									  sizeof(*doubt));
 
-	if (!grow_by_count(&catalogue->doubts, catalogue->doubts_count,
-					   sizeof(*doubt)))
+	if (doubt == NULL)
 		return no_memory(err);
+	catalogue->doubts = doubt;
 	doubt = &catalogue->doubts[catalogue->doubts_count++];
 	snprintf(doubt->object, sizeof(doubt->object), "%s", object);
 	snprintf(doubt->reason, sizeof(doubt->reason), "%.*s",
@@ -103,9 +71,11 @@ timeline_of(WaCatalogue *catalogue, uint32_t tli)
 	timeline = &catalogue->timelines[at];
 	if (at < catalogue->timelines_count && timeline->tli == tli)
 		return timeline;
-	if (!grow_by_count(&catalogue->timelines, catalogue->timelines_count,
-					   sizeof(*timeline)))
+	timeline = wa_array_room(catalogue->timelines, catalogue->timelines_count,
+							 sizeof(*timeline));
+	if (timeline == NULL)
 		return NULL;
+	catalogue->timelines = timeline;
 	timeline = &catalogue->timelines[at];
 	memmove(timeline + 1, timeline,
 			(catalogue->timelines_count - at) * sizeof(*timeline));
@@ -167,9 +137,11 @@ add_backup(Builder *builder, const WaWalName *name, const char *key,
 	size_t		length;
 	WaCode		code;
 
-	if (!grow_by_count(&catalogue->backups, catalogue->backups_count,
-					   sizeof(*backup)))
+	backup = wa_array_room(catalogue->backups, catalogue->backups_count,
+						   sizeof(*backup));
+	if (backup == NULL)
 		return no_memory(err);
+	catalogue->backups = backup;
 	backup = &catalogue->backups[catalogue->backups_count++];
 	memset(backup, 0, sizeof(*backup));
 	snprintf(backup->id, sizeof(backup->id), "%.*s",
@@ -200,12 +172,14 @@ add_partial(Builder *builder, const WaWalName *name, uint64_t segno,
 			const char *key, WaError *err)
 {
 	WaTimeline *timeline = timeline_of(builder->catalogue, name->tli);
-	WaPartial  *partial;
+	WaPartial  *partial = NULL;
 
-	if (timeline == NULL ||
-		!grow_by_count(&timeline->partials, timeline->partials_count,
-					   sizeof(*partial)))
+	if (timeline != NULL)
+		partial = wa_array_room(timeline->partials, timeline->partials_count,
+								sizeof(*partial));
+	if (partial == NULL)
 		return no_memory(err);
+	timeline->partials = partial;
 	partial = &timeline->partials[timeline->partials_count++];
 	partial->segno = segno;
 	snprintf(partial->key, sizeof(partial->key), "%s", key);
@@ -229,9 +203,11 @@ add_segment(Builder *builder, const WaWalName *name, uint64_t segno,
 			return code;
 		builder->catalogue->stored_bytes += stat.bytes;
 	}
-	if (!grow(&builder->found, builder->found_count,
-			  &builder->found_capacity, sizeof(*found)))
+	found = wa_array_room(builder->found, builder->found_count,
+						  sizeof(*found));
+	if (found == NULL)
 		return no_memory(err);
+	builder->found = found;
 	found = &builder->found[builder->found_count++];
 	found->tli = name->tli;
 	found->segno = segno;
@@ -275,6 +251,7 @@ static WaCode
 take_top(void *arg, const char *text, bool is_prefix, WaError *err)
 {
 	Builder    *builder = arg;
+	char	  (*directories)[WA_KEY_BYTES];
 
 	if (!is_prefix)
 		return take_object(arg, text, is_prefix, err);
@@ -283,9 +260,11 @@ take_top(void *arg, const char *text, bool is_prefix, WaError *err)
 		builder->catalogue->foreign++;
 		return WA_OK;
 	}
-	if (!grow(&builder->directories, builder->directories_count,
-			  &builder->directories_capacity, WA_KEY_BYTES))
+	directories = wa_array_room(builder->directories,
+								builder->directories_count, WA_KEY_BYTES);
+	if (directories == NULL)
 		return no_memory(err);
+	builder->directories = directories;
 	snprintf(builder->directories[builder->directories_count++],
 			 WA_KEY_BYTES, "%.20s/%.100s", builder->directory, text);
 	return WA_OK;
@@ -321,9 +300,11 @@ make_runs(Builder *builder, WaError *err)
 			&timeline->ranges[timeline->ranges_count - 1] : NULL;
 		if (range == NULL || found->segno > range->last + 1)
 		{
-			if (!grow_by_count(&timeline->ranges, timeline->ranges_count,
-							   sizeof(*range)))
+			range = wa_array_room(timeline->ranges, timeline->ranges_count,
+								  sizeof(*range));
+			if (range == NULL)
 				return no_memory(err);
+			timeline->ranges = range;
 			range = &timeline->ranges[timeline->ranges_count++];
 			range->first = found->segno;
 			range->stored_bytes = 0;

@@ -15,6 +15,7 @@
 #include "archive/ancestry.h"
 #include "archive/layout.h"
 #include "archive/object.h"
+#include "core/array.h"
 #include "core/lsn.h"
 #include "core/walheader.h"
 #include "core/walscan.h"
@@ -40,7 +41,7 @@ typedef struct Search
 static WaCode
 append(uint32_t **array, size_t *count, uint32_t value, WaError *err)
 {
-	uint32_t   *larger = realloc(*array, (*count + 1) * sizeof(**array));
+	uint32_t   *larger = wa_array_room(*array, *count, sizeof(**array));
 
 	if (larger == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory");

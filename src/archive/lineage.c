@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/array.h"
+
 bool
 wa_lineage_of(const WaCatalogue *catalogue, const WaTimeline *timeline,
 			  WaLineage *lineage)
@@ -165,22 +167,16 @@ typedef struct Gaps
 {
 	WaGap	   *gaps;
 	size_t		count;
-	size_t		capacity;
 } Gaps;
 
 static bool
 add_gap(Gaps *all, uint32_t tli, uint64_t first, uint64_t last)
 {
-	if (all->count == all->capacity)
-	{
-		size_t		capacity = all->capacity == 0 ? 16 : all->capacity * 2;
-		WaGap	   *larger = realloc(all->gaps, capacity * sizeof(WaGap));
+	WaGap	   *larger = wa_array_room(all->gaps, all->count, sizeof(WaGap));
 
-		if (larger == NULL)
-			return false;
-		all->gaps = larger;
-		all->capacity = capacity;
-	}
+	if (larger == NULL)
+		return false;
+	all->gaps = larger;
 	all->gaps[all->count].tli = tli;
 	all->gaps[all->count].first = first;
 	all->gaps[all->count].last = last;

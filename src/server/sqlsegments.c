@@ -6,6 +6,7 @@
 
 #include "access/xlog.h"
 #include "archive/verify.h"
+#include "core/array.h"
 #include "core/walname.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -253,7 +254,6 @@ typedef struct VerifyState
 	WaBeat	   *beat;
 	uint64		timeout_ms;
 	size_t		count;
-	size_t		capacity;
 	WaFinding  *findings;
 	bool		lost;			/* one could not be kept */
 } VerifyState;
@@ -271,21 +271,15 @@ static void
 keep_finding(void *arg, const WaFinding *finding)
 {
 	VerifyState *self = arg;
+	WaFinding  *larger = wa_array_room(self->findings, self->count,
+									   sizeof(WaFinding));
 
-	if (self->count == self->capacity)
+	if (larger == NULL)
 	{
-		size_t		capacity = self->capacity == 0 ? 16 : self->capacity * 2;
-		WaFinding  *larger = realloc(self->findings,
-									 capacity * sizeof(WaFinding));
-
-		if (larger == NULL)
-		{
-			self->lost = true;
-			return;
-		}
-		self->findings = larger;
-		self->capacity = capacity;
+		self->lost = true;
+		return;
 	}
+	self->findings = larger;
 	self->findings[self->count++] = *finding;
 }
 
