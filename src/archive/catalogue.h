@@ -48,6 +48,7 @@ typedef struct WaBackup
 {
 	char		id[WA_BACKUP_ID_BYTES];
 	char		key[WA_KEY_BYTES];
+	bool		stored;			/* its data is in the archive, too */
 	bool		readable;		/* else `reason` says why, and the rest is void
 								 * but for what the name says: */
 	uint32_t	tli;

@@ -69,6 +69,12 @@ find_stretch(const WaLineage *lineage, uint32_t tli, uint64_t segno)
 	return NULL;
 }
 
+bool
+wa_lineage_holds(const WaLineage *lineage, WaPlace place)
+{
+	return find_stretch(lineage, place.tli, place.segno) != NULL;
+}
+
 static bool
 is_empty(const WaStretch *stretch)
 {

@@ -12,6 +12,12 @@
 
 #include "archive/catalogue.h"
 
+typedef struct WaPlace
+{
+	uint32_t	tli;
+	uint64_t	segno;
+} WaPlace;
+
 /* Segments of one timeline, both inclusive; empty when last < first. */
 typedef struct WaStretch
 {
@@ -34,11 +40,8 @@ extern bool wa_lineage_of(const WaCatalogue *catalogue,
 						  const WaTimeline *timeline, WaLineage *lineage);
 extern void wa_lineage_free(WaLineage *lineage);
 
-typedef struct WaPlace
-{
-	uint32_t	tli;
-	uint64_t	segno;
-} WaPlace;
+/* Is this segment of this timeline replayed on the way? */
+extern bool wa_lineage_holds(const WaLineage *lineage, WaPlace place);
 
 /*
  * How far does an unbroken row of segments go from there?  False when not

@@ -1,0 +1,422 @@
+/*
+ * retain.c
+ *	  What may go, what must stay, and why.
+ */
+#include "archive/retain.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "archive/layout.h"
+#include "archive/retain_roots.h"
+#include "core/array.h"
+
+/* What the roots say of one timeline. */
+typedef struct Verdict
+{
+	uint64_t	floor;			/* from here on it is kept; UINT64_MAX: nowhere */
+	uint64_t	below;			/* before this, and up to where the last way to a */
+	uint64_t	way;			/* root leaves it, nothing needs it; 0: nowhere */
+	bool		over;			/* nothing on it is in any window */
+} Verdict;
+
+typedef struct Planner
+{
+	const WaRetainQuestion *question;
+	WaPlan	   *plan;
+	WaRoots		roots;
+	Verdict    *verdicts;		/* one a timeline of the catalogue */
+} Planner;
+
+static const char *const kind_names[] = {
+	[WA_GROUP_SEGMENTS] = "segments",
+	[WA_GROUP_PARTIAL] = "partial",
+	[WA_GROUP_BACKUP_HISTORY] = "backup",
+	[WA_GROUP_HISTORY] = "history"
+};
+
+const char *
+wa_group_kind_name(WaGroupKind kind)
+{
+	return kind_names[kind];
+}
+
+/* Up to where is a timeline on the way to a root?  0: it is not. */
+static uint64_t
+way_to(const Planner *planner, const WaRoot *root, uint32_t tli)
+{
+	const WaCatalogue *catalogue = planner->question->catalogue;
+	const WaTimeline *own = wa_catalogue_timeline(catalogue, root->place.tli);
+	const WaHistoryEntry *entry;
+
+	if (root->place.tli == tli)
+		return UINT64_MAX;
+	entry = own != NULL ? wa_history_find(&own->history, tli) : NULL;
+	/* what it holds of the segment of the switch is no way to anywhere else */
+	return entry != NULL ? entry->end / catalogue->marker.segment_bytes + 1 : 0;
+}
+
+static bool
+on_a_way(const Verdict *verdict, uint64_t segno)
+{
+	return segno < verdict->below && segno < verdict->way;
+}
+
+/*
+ * What of a timeline no root reaches, nor is on the way to one, is over when
+ * all of its times are known, and before the window and all kept backups.
+ */
+static bool
+branch_is_over(const Planner *planner, const WaTimeline *timeline,
+			   const Verdict *verdict)
+{
+	const WaTimes *times = planner->question->times;
+	WaStretch	all = {timeline->tli, 0, UINT64_MAX};
+	int64_t		bound = INT64_MAX;
+	size_t		at;
+	size_t		end;
+
+	if (planner->roots.window_known)
+		bound = planner->roots.window_us;
+	for (size_t i = 0; i < planner->roots.count; i++)
+	{
+		const WaRoot *root = &planner->roots.roots[i];
+		int64_t		us;
+
+		if (!root->releases)
+			continue;
+		for (size_t j = 0; j < planner->question->catalogue->backups_count; j++)
+		{
+			const WaBackup *backup = &planner->question->catalogue->backups[j];
+
+			if (backup->tli != root->place.tli ||
+				backup->start_segno != root->place.segno)
+				continue;
+			if (!wa_backuphistory_time(backup->history.start_time, &us))
+				return false;
+			if (us < bound)
+				bound = us;
+		}
+	}
+	if (bound == INT64_MAX)
+		return false;
+	wa_times_stretch(times, &all, &at, &end);
+	for (; at < end; at++)
+	{
+		const WaSegmentTime *segment = &times->segments[at];
+
+		if (!on_a_way(verdict, segment->place.segno) &&
+			(!segment->known ||
+			 (segment->commits && segment->latest_us >= bound)))
+			return false;
+	}
+	return true;
+}
+
+static void
+judge(Planner *planner)
+{
+	const WaCatalogue *catalogue = planner->question->catalogue;
+
+	for (size_t i = 0; i < catalogue->timelines_count; i++)
+	{
+		Verdict    *verdict = &planner->verdicts[i];
+		const WaTimeline *timeline = &catalogue->timelines[i];
+
+		verdict->floor = verdict->below = UINT64_MAX;
+		verdict->way = 0;
+		for (size_t j = 0; j < planner->roots.count; j++)
+		{
+			const WaRoot *root = &planner->roots.roots[j];
+			uint64_t	floor = wa_root_floor(root, planner->question, i);
+			uint64_t	way = root->releases ?
+				way_to(planner, root, timeline->tli) : 0;
+
+			if (floor < verdict->floor)
+				verdict->floor = floor;
+			if (way > 0 && root->place.segno < verdict->below)
+				verdict->below = root->place.segno;
+			if (way > verdict->way)
+				verdict->way = way;
+		}
+		verdict->over = verdict->floor == UINT64_MAX &&
+			branch_is_over(planner, timeline, verdict);
+	}
+}
+
+static bool
+goes(const Planner *planner, size_t timeline, uint64_t segno)
+{
+	const Verdict *verdict = &planner->verdicts[timeline];
+
+	return !planner->plan->doubt && segno < verdict->floor &&
+		(on_a_way(verdict, segno) || verdict->over);
+}
+
+/* What remains stored, in bytes. */
+static uint64_t
+kept_bytes(const Planner *planner)
+{
+	const WaCatalogue *catalogue = planner->question->catalogue;
+	const WaTimes *times = planner->question->times;
+	uint64_t	bytes = 0;
+
+	for (size_t i = 0; i < catalogue->timelines_count; i++)
+	{
+		WaStretch	all = {catalogue->timelines[i].tli, 0, UINT64_MAX};
+		size_t		at;
+		size_t		end;
+
+		wa_times_stretch(times, &all, &at, &end);
+		for (; at < end; at++)
+			if (!goes(planner, i, times->segments[at].place.segno))
+				bytes += times->segments[at].stored_bytes;
+	}
+	return bytes;
+}
+
+/* The window gives way to the size, as far as backups in the archive allow. */
+static void
+fit_size(Planner *planner)
+{
+	uint64_t	limit = planner->question->policy.bytes;
+	uint64_t	kept = kept_bytes(planner);
+
+	while (kept > limit && wa_roots_shrink(planner->question, &planner->roots))
+	{
+		judge(planner);
+		kept = kept_bytes(planner);
+	}
+	if (kept > limit)
+		snprintf(planner->plan->warning, sizeof(planner->plan->warning),
+				 "what must be kept takes %" PRIu64 " MB, more than the %"
+				 PRIu64 " MB of retention_size", kept >> 20, limit >> 20);
+}
+
+/* ---- the groups ------------------------------------------------------------- */
+
+/*
+ * Why a segment stays: the latest of the roots that hold it, which holds it
+ * when the others are gone.
+ */
+static const WaRoot *
+holder(const Planner *planner, size_t timeline, uint64_t segno)
+{
+	const WaRoot *latest = NULL;
+
+	for (size_t i = 0; i < planner->roots.count; i++)
+	{
+		const WaRoot *root = &planner->roots.roots[i];
+
+		if (segno >= wa_root_floor(root, planner->question, timeline) &&
+			(latest == NULL || root->place.segno > latest->place.segno))
+			latest = root;
+	}
+	return latest;
+}
+
+/* The first of the roots that it lies before, on the way there. */
+static const WaRoot *
+releaser(const Planner *planner, size_t timeline, uint64_t segno)
+{
+	const WaRoot *first = NULL;
+
+	for (size_t i = 0; i < planner->roots.count; i++)
+	{
+		const WaRoot *root = &planner->roots.roots[i];
+
+		if (root->releases && on_a_way(&planner->verdicts[timeline], segno) &&
+			root->place.segno == planner->verdicts[timeline].below)
+			first = root;
+	}
+	return first;
+}
+
+static void
+give_reason(const Planner *planner, size_t timeline, uint64_t segno,
+			WaGroup *group)
+{
+	const WaRoot *root;
+
+	group->goes = goes(planner, timeline, segno);
+	if (planner->plan->doubt)
+		snprintf(group->reason, sizeof(group->reason),
+				 "nothing is deleted in doubt: %.200s",
+				 planner->plan->doubt_reason);
+	else if (group->goes &&
+			 (root = releaser(planner, timeline, segno)) != NULL)
+		snprintf(group->reason, sizeof(group->reason), "before the start of %s",
+				 root->why);
+	else if (group->goes)
+		snprintf(group->reason, sizeof(group->reason),
+				 "timeline %" PRIu32 " was over before all that is kept",
+				 group->tli);
+	else if ((root = holder(planner, timeline, segno)) != NULL)
+		snprintf(group->reason, sizeof(group->reason), "%s", root->why);
+	else
+		snprintf(group->reason, sizeof(group->reason),
+				 "timeline %" PRIu32 " leads to no backup that is kept, and "
+				 "may not be over", group->tli);
+}
+
+static WaGroup *
+new_group(WaPlan *plan)
+{
+	WaGroup    *larger = wa_array_room(plan->groups, plan->count,
+									   sizeof(WaGroup));
+
+	if (larger == NULL)
+		return NULL;
+	plan->groups = larger;
+	memset(&larger[plan->count], 0, sizeof(WaGroup));
+	return &larger[plan->count++];
+}
+
+/* Runs of segments, as long as nothing changes. */
+static bool
+group_segments(Planner *planner, size_t timeline)
+{
+	const WaTimes *times = planner->question->times;
+	uint32_t	tli = planner->question->catalogue->timelines[timeline].tli;
+	WaStretch	all = {tli, 0, UINT64_MAX};
+	WaGroup    *group = NULL;
+	size_t		at;
+	size_t		end;
+
+	wa_times_stretch(times, &all, &at, &end);
+	for (; at < end; at++)
+	{
+		const WaSegmentTime *segment = &times->segments[at];
+		WaGroup		next = {
+			.kind = WA_GROUP_SEGMENTS,
+			.tli = tli,
+			.first = segment->place.segno
+		};
+
+		give_reason(planner, timeline, next.first, &next);
+		if (group == NULL || next.first != group->last + 1 ||
+			next.goes != group->goes ||
+			strcmp(next.reason, group->reason) != 0)
+		{
+			group = new_group(planner->plan);
+			if (group == NULL)
+				return false;
+			*group = next;
+		}
+		group->last = segment->place.segno;
+		group->bytes += segment->stored_bytes;
+	}
+	return true;
+}
+
+static bool
+group_partials(Planner *planner, size_t timeline)
+{
+	const WaTimeline *of = &planner->question->catalogue->timelines[timeline];
+
+	for (size_t i = 0; i < of->partials_count; i++)
+	{
+		WaGroup    *group = new_group(planner->plan);
+
+		if (group == NULL)
+			return false;
+		group->kind = WA_GROUP_PARTIAL;
+		group->tli = of->tli;
+		group->first = group->last = of->partials[i].segno;
+		memcpy(group->key, of->partials[i].key, sizeof(group->key));
+		give_reason(planner, timeline, group->first, group);
+	}
+	return true;
+}
+
+/* What a backup history file tells goes with the segment it begins at. */
+static bool
+group_backups(Planner *planner, size_t timeline)
+{
+	const WaCatalogue *catalogue = planner->question->catalogue;
+
+	for (size_t i = 0; i < catalogue->backups_count; i++)
+	{
+		const WaBackup *backup = &catalogue->backups[i];
+		WaGroup    *group;
+
+		if (backup->tli != catalogue->timelines[timeline].tli ||
+			backup->stored)
+			continue;
+		group = new_group(planner->plan);
+		if (group == NULL)
+			return false;
+		group->kind = WA_GROUP_BACKUP_HISTORY;
+		group->tli = backup->tli;
+		group->first = group->last = backup->start_segno;
+		memcpy(group->key, backup->key, sizeof(group->key));
+		give_reason(planner, timeline, group->first, group);
+	}
+	return true;
+}
+
+static bool
+group_history(Planner *planner, size_t timeline)
+{
+	const WaTimeline *of = &planner->question->catalogue->timelines[timeline];
+	WaWalName	name = {.kind = WA_KIND_HISTORY, .tli = of->tli};
+	WaGroup    *group;
+
+	if (of->tli == 1 || !of->history_known)
+		return true;
+	group = new_group(planner->plan);
+	if (group == NULL)
+		return false;
+	group->kind = WA_GROUP_HISTORY;
+	group->tli = of->tli;
+	wa_history_name(name.text, of->tli);
+	wa_layout_key(&name, group->key);
+	snprintf(group->reason, sizeof(group->reason),
+			 "history files are never deleted");
+	return true;
+}
+
+WaCode
+wa_retain_plan(const WaRetainQuestion *question, WaPlan *plan, WaError *err)
+{
+	size_t		count = question->catalogue->timelines_count;
+	Planner		planner = {
+		.question = question,
+		.plan = plan,
+		.verdicts = calloc(count + 1, sizeof(Verdict))
+	};
+	WaCode		code;
+
+	memset(plan, 0, sizeof(*plan));
+	if (planner.verdicts == NULL)
+		return wa_fail(err, WA_NO_MEMORY, "out of memory");
+	code = wa_roots_find(question, plan, &planner.roots, err);
+	if (code == WA_OK)
+	{
+		bool		good = true;
+
+		judge(&planner);
+		if (question->policy.bytes > 0)
+			fit_size(&planner);
+		for (size_t i = 0; i < count && good; i++)
+			good = group_history(&planner, i) &&
+				group_backups(&planner, i) && group_segments(&planner, i) &&
+				group_partials(&planner, i);
+		if (!good)
+			code = wa_fail(err, WA_NO_MEMORY, "out of memory");
+	}
+	wa_roots_free(question, &planner.roots);
+	free(planner.verdicts);
+	if (code != WA_OK)
+		wa_plan_free(plan);
+	return code;
+}
+
+void
+wa_plan_free(WaPlan *plan)
+{
+	free(plan->groups);
+	memset(plan, 0, sizeof(*plan));
+}

@@ -1,0 +1,84 @@
+/*
+ * retain.h
+ *	  What may go, what must stay, and why.  Pure: all it knows is passed in.
+ *
+ * A base backup needs the WAL from its start on, along every timeline that
+ * can be reached from there.  So what must stay is said by roots, places from
+ * which on everything stays; what lies before a root on the way to it may go.
+ * Nothing else may, and nothing at all in doubt.
+ */
+#ifndef WA_RETAIN_H
+#define WA_RETAIN_H
+
+#include "archive/times.h"
+#include "core/pin.h"
+
+/* 0: says nothing.  All 0: nothing goes. */
+typedef struct WaPolicy
+{
+	uint32_t	backups;		/* newest backups with their data in base/ */
+	int64_t		window_us;		/* back from the newest recoverable point */
+	uint64_t	bytes;			/* shrinks the window above this size */
+} WaPolicy;
+
+typedef struct WaRetainQuestion
+{
+	const WaCatalogue *catalogue;
+	const WaTimes *times;
+	const WaPin *pins;
+	size_t		pins_count;
+	WaPolicy	policy;
+	int64_t		now_us;			/* for the expiry of pins, and to doubt commits
+								 * of the future */
+} WaRetainQuestion;
+
+typedef enum WaGroupKind
+{
+	WA_GROUP_SEGMENTS = 1,
+	WA_GROUP_PARTIAL,
+	WA_GROUP_BACKUP_HISTORY,
+	WA_GROUP_HISTORY
+} WaGroupKind;
+
+#define WA_REASON_BYTES		240
+
+typedef struct WaGroup
+{
+	WaGroupKind kind;
+	uint32_t	tli;
+	uint64_t	first;			/* of segments; both inclusive */
+	uint64_t	last;
+	char		key[WA_KEY_BYTES];	/* of any other object */
+	uint64_t	bytes;			/* stored; of segments only */
+	bool		goes;
+	char		reason[WA_REASON_BYTES];
+} WaGroup;
+
+typedef struct WaPlan
+{
+	size_t		count;
+	WaGroup    *groups;			/* in order of timelines and numbers */
+	bool		doubt;			/* nothing goes, because of: */
+	char		doubt_reason[WA_REASON_BYTES];
+	char		warning[WA_REASON_BYTES];	/* what a setting cannot reach */
+} WaPlan;
+
+/* "segments", "partial", "backup", "history" */
+extern const char *wa_group_kind_name(WaGroupKind kind);
+
+/* WA_NO_MEMORY or WA_OK; then the caller frees. */
+extern WaCode wa_retain_plan(const WaRetainQuestion *question, WaPlan *plan,
+							 WaError *err);
+
+/* Safe on a zeroed plan. */
+extern void wa_plan_free(WaPlan *plan);
+
+/*
+ * The newest usable backup on the way to a place that stopped before it, or
+ * NULL.
+ */
+extern const WaBackup *wa_retain_backup_before(const WaCatalogue *catalogue,
+											   const WaLineage *lineage,
+											   WaPlace place, bool stored_only);
+
+#endif							/* WA_RETAIN_H */

@@ -1,0 +1,164 @@
+/*
+ * times.c
+ *	  When what is in each segment was committed, by the envelopes.
+ */
+#include "archive/times.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "archive/segments.h"
+#include "core/array.h"
+
+static void
+add_time(WaSegmentTime *segment, int64_t earliest_us, int64_t latest_us)
+{
+	if (!segment->commits || earliest_us < segment->earliest_us)
+		segment->earliest_us = earliest_us;
+	if (!segment->commits || latest_us > segment->latest_us)
+		segment->latest_us = latest_us;
+	segment->commits = true;
+}
+
+static WaCode
+take_segment(void *arg, const WaSegmentRow *row, WaError *err)
+{
+	WaTimes    *times = arg;
+	WaSegmentTime *segment = wa_array_room(times->segments, times->count,
+										   sizeof(*segment));
+
+	if (segment == NULL)
+		return wa_fail(err, WA_NO_MEMORY, "out of memory");
+	times->segments = segment;
+	segment = &times->segments[times->count++];
+	memset(segment, 0, sizeof(*segment));
+	segment->place = row->place;
+	segment->stored_bytes = row->stat.bytes;
+	segment->known = row->envelope != NULL && row->envelope->scanned;
+	if (segment->known && row->envelope->scan.transactions > 0)
+		add_time(segment, row->envelope->scan.earliest_us,
+				 row->envelope->scan.latest_us);
+	if (row->crossed.record.kind == WA_RECORD_END_OF_TRANSACTION)
+		add_time(segment, row->crossed.record.time_us,
+				 row->crossed.record.time_us);
+	return WA_OK;
+}
+
+WaCode
+wa_times_read(WaStore *store, const WaCatalogue *catalogue, WaTimes *times,
+			  WaError *err)
+{
+	memset(times, 0, sizeof(*times));
+	for (size_t i = 0; i < catalogue->timelines_count; i++)
+	{
+		WaCode		code = wa_segments_each(store, catalogue,
+											&catalogue->timelines[i], 0,
+											UINT64_MAX - 1, take_segment,
+											times, err);
+
+		if (code != WA_OK)
+		{
+			wa_times_free(times);
+			return code;
+		}
+	}
+	return WA_OK;
+}
+
+void
+wa_times_free(WaTimes *times)
+{
+	free(times->segments);
+	memset(times, 0, sizeof(*times));
+}
+
+/* How many are before that place. */
+static size_t
+before(const WaTimes *times, uint32_t tli, uint64_t segno)
+{
+	size_t		low = 0;
+	size_t		high = times->count;
+
+	while (low < high)
+	{
+		size_t		middle = low + (high - low) / 2;
+		WaPlace		place = times->segments[middle].place;
+
+		if (place.tli < tli || (place.tli == tli && place.segno < segno))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+void
+wa_times_stretch(const WaTimes *times, const WaStretch *stretch,
+				 size_t *begin, size_t *end)
+{
+	*begin = before(times, stretch->tli, stretch->first);
+	*end = stretch->last < stretch->first ? *begin :
+		stretch->last == UINT64_MAX ?
+		(stretch->tli == UINT32_MAX ? times->count :
+		 before(times, stretch->tli + 1, 0)) :
+		before(times, stretch->tli, stretch->last + 1);
+}
+
+bool
+wa_times_first(const WaTimes *times, const WaLineage *lineage,
+			   int64_t from_us, int64_t to_us, WaPlace *place)
+{
+	bool		waits = false;	/* for the next one with times */
+
+	for (size_t i = 0; i < lineage->count; i++)
+	{
+		size_t		at;
+		size_t		end;
+
+		wa_times_stretch(times, &lineage->stretches[i], &at, &end);
+		for (; at < end; at++)
+		{
+			const WaSegmentTime *segment = &times->segments[at];
+
+			if (segment->commits && segment->latest_us >= from_us &&
+				segment->earliest_us <= to_us)
+			{
+				if (!waits)
+					*place = segment->place;
+				return true;
+			}
+			if (segment->commits)
+				waits = false;
+			else if (!segment->known && !waits)
+			{
+				*place = segment->place;
+				waits = true;
+			}
+		}
+	}
+	return waits;
+}
+
+bool
+wa_times_last(const WaTimes *times, const WaLineage *lineage, uint64_t up_to,
+			  int64_t *us)
+{
+	for (size_t i = lineage->count; i-- > 0;)
+	{
+		size_t		begin;
+		size_t		at;
+
+		wa_times_stretch(times, &lineage->stretches[i], &begin, &at);
+		while (at-- > begin)
+		{
+			const WaSegmentTime *segment = &times->segments[at];
+
+			if (segment->commits && segment->place.segno <= up_to)
+			{
+				*us = segment->latest_us;
+				return true;
+			}
+		}
+	}
+	return false;
+}

@@ -1,0 +1,57 @@
+/*
+ * times.h
+ *	  When what is in each segment was committed, by the envelopes.
+ */
+#ifndef WA_TIMES_H
+#define WA_TIMES_H
+
+#include "archive/lineage.h"
+
+typedef struct WaSegmentTime
+{
+	WaPlace		place;
+	bool		known;			/* its records were walked when it was stored */
+	bool		commits;		/* commits or aborts, from .. to: */
+	int64_t		earliest_us;	/* microseconds since 1970-01-01 UTC */
+	int64_t		latest_us;
+	uint64_t	stored_bytes;
+} WaSegmentTime;
+
+/* In order of timelines and numbers. */
+typedef struct WaTimes
+{
+	size_t		count;
+	WaSegmentTime *segments;
+} WaTimes;
+
+/*
+ * Those of all segments of the catalogue; some 50 bytes of memory for each.
+ * A segment that vanished meanwhile is left out.  On success the caller
+ * frees.
+ */
+extern WaCode wa_times_read(WaStore *store, const WaCatalogue *catalogue,
+							WaTimes *times, WaError *err);
+
+/* Safe on zeroed times. */
+extern void wa_times_free(WaTimes *times);
+
+/*
+ * The segments of a stretch that are there: the index of the first, and of
+ * the one behind the last.
+ */
+extern void wa_times_stretch(const WaTimes *times, const WaStretch *stretch,
+							 size_t *begin, size_t *end);
+
+/*
+ * The first segment along a lineage with a commit from one point in time to
+ * another, both inclusive; false when there is none.  One whose times are not
+ * known is taken to be of the time of the next one that has any.
+ */
+extern bool wa_times_first(const WaTimes *times, const WaLineage *lineage,
+						   int64_t from_us, int64_t to_us, WaPlace *place);
+
+/* The last commit up to a segment along a lineage; false: none is known. */
+extern bool wa_times_last(const WaTimes *times, const WaLineage *lineage,
+						  uint64_t up_to, int64_t *us);
+
+#endif							/* WA_TIMES_H */
