@@ -147,6 +147,7 @@ create_marker(WaStore *store, const WaIdentity *identity, WaMarker *marker,
 	memset(marker, 0, sizeof(*marker));
 	marker->system_identifier = identity->system_identifier;
 	marker->segment_bytes = identity->segment_bytes;
+	marker->is_private = identity->is_private;
 	memcpy(marker->archive_id, identity->new_archive_id,
 		   sizeof(marker->archive_id));
 	length = wa_marker_format(marker, text);

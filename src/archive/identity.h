@@ -32,6 +32,7 @@ typedef struct WaIdentity
 	uint64_t	system_identifier;
 	uint32_t	segment_bytes;
 	char		new_archive_id[WA_ARCHIVE_ID_TEXT_BYTES];	/* random */
+	bool		is_private;		/* a new archive is */
 	const char *known_file;
 	mode_t		known_mode;
 

@@ -11,6 +11,7 @@
 
 #define WA_KEY_MARKER	"archive.id"
 #define WA_PREFIX_WAL	"wal"
+#define WA_PREFIX_PINS	"pins"
 
 /* Key of the object of a WAL file (key: WA_KEY_BYTES). */
 extern void wa_layout_key(const WaWalName *name, char *key);

@@ -414,6 +414,91 @@ wa_retain_plan(const WaRetainQuestion *question, WaPlan *plan, WaError *err)
 	return code;
 }
 
+/* Groups of what lies before a number, all to go. */
+static bool
+group_before(const WaCatalogue *catalogue, const WaTimeline *timeline,
+			 uint64_t segno, const char *reason, WaPlan *plan)
+{
+	WaGroup		group = {.tli = timeline->tli, .goes = true};
+
+	snprintf(group.reason, sizeof(group.reason), "%s", reason);
+	group.kind = WA_GROUP_BACKUP_HISTORY;
+	for (size_t i = 0; i < catalogue->backups_count; i++)
+	{
+		const WaBackup *backup = &catalogue->backups[i];
+		WaGroup    *new;
+
+		if (backup->tli != timeline->tli || backup->stored ||
+			backup->start_segno >= segno)
+			continue;
+		group.first = group.last = backup->start_segno;
+		memcpy(group.key, backup->key, sizeof(group.key));
+		if ((new = new_group(plan)) == NULL)
+			return false;
+		*new = group;
+	}
+	group.kind = WA_GROUP_SEGMENTS;
+	group.key[0] = '\0';
+	for (size_t i = 0; i < timeline->ranges_count; i++)
+	{
+		const WaRange *range = &timeline->ranges[i];
+		WaGroup    *new;
+
+		if (range->first >= segno)
+			continue;
+		group.first = range->first;
+		group.last = range->last < segno ? range->last : segno - 1;
+		if ((new = new_group(plan)) == NULL)
+			return false;
+		*new = group;
+	}
+	group.kind = WA_GROUP_PARTIAL;
+	for (size_t i = 0; i < timeline->partials_count; i++)
+	{
+		WaGroup    *new;
+
+		if (timeline->partials[i].segno >= segno)
+			continue;
+		group.first = group.last = timeline->partials[i].segno;
+		memcpy(group.key, timeline->partials[i].key, sizeof(group.key));
+		if ((new = new_group(plan)) == NULL)
+			return false;
+		*new = group;
+	}
+	return true;
+}
+
+WaCode
+wa_retain_before(const WaCatalogue *catalogue, const WaPin *pins,
+				 size_t pins_count, int64_t now_us, uint64_t segno,
+				 WaPlan *plan, WaError *err)
+{
+	uint64_t	wanted = segno;
+	char		reason[WA_REASON_BYTES];
+
+	memset(plan, 0, sizeof(*plan));
+	for (size_t i = 0; i < pins_count; i++)
+	{
+		uint64_t	held = pins[i].keep_from / catalogue->marker.segment_bytes;
+
+		if ((pins[i].expires && pins[i].expires_us <= now_us) || held >= segno)
+			continue;
+		segno = held;
+		snprintf(plan->warning, sizeof(plan->warning),
+				 "pin \"%s\" holds %" PRIu64 " of the segments before that",
+				 pins[i].name, wanted - segno);
+	}
+	snprintf(reason, sizeof(reason), "before what the standby needs");
+	for (size_t i = 0; i < catalogue->timelines_count; i++)
+		if (!group_before(catalogue, &catalogue->timelines[i], segno, reason,
+						  plan))
+		{
+			wa_plan_free(plan);
+			return wa_fail(err, WA_NO_MEMORY, "out of memory");
+		}
+	return WA_OK;
+}
+
 void
 wa_plan_free(WaPlan *plan)
 {

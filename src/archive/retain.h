@@ -40,7 +40,7 @@ typedef enum WaGroupKind
 	WA_GROUP_HISTORY
 } WaGroupKind;
 
-#define WA_REASON_BYTES		240
+#define WA_REASON_BYTES		400
 
 typedef struct WaGroup
 {
@@ -69,6 +69,16 @@ extern const char *wa_group_kind_name(WaGroupKind kind);
 /* WA_NO_MEMORY or WA_OK; then the caller frees. */
 extern WaCode wa_retain_plan(const WaRetainQuestion *question, WaPlan *plan,
 							 WaError *err);
+
+/*
+ * The plan of a private archive, whose one standby has replayed all before a
+ * segment number: what lies before it goes, on every timeline, unless a pin
+ * holds it.
+ */
+extern WaCode wa_retain_before(const WaCatalogue *catalogue,
+							   const WaPin *pins, size_t pins_count,
+							   int64_t now_us, uint64_t segno, WaPlan *plan,
+							   WaError *err);
 
 /* Safe on a zeroed plan. */
 extern void wa_plan_free(WaPlan *plan);

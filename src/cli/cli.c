@@ -152,6 +152,29 @@ wa_cli_random(char *text, size_t digits)
 }
 
 WaCode
+wa_cli_archive_open(const char *path, WaStore **store, WaMarker *marker,
+					WaError *err)
+{
+	WaStoreOptions options = {0};
+	struct stat st;
+
+	*store = NULL;
+	wa_cli_modes(path, &options.file_mode, &options.dir_mode);
+	if (!wa_cli_random(options.token, WA_TOKEN_BYTES - 1))
+		return wa_fail(err, WA_IO, "could not get random numbers");
+	/* what root makes, the server could not read */
+	if (stat(path, &st) == 0 && st.st_uid != geteuid())
+		return wa_fail(err, WA_INVALID,
+					   "must be run by the user that owns \"%s\"", path);
+	if (wa_store_dir_open(path, &options, store, err) == WA_OK &&
+		wa_identity_read(*store, path, marker, err) == WA_OK)
+		return WA_OK;
+	wa_store_close(*store);
+	*store = NULL;
+	return err->code;
+}
+
+WaCode
 wa_cli_catalogue(const char *path, WaStore **store, WaCatalogue *catalogue,
 				 WaError *err)
 {
@@ -307,4 +330,13 @@ wa_cli_now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
+}
+
+int64_t
+wa_cli_now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }

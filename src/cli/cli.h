@@ -24,7 +24,10 @@
 extern int	wa_cmd_get(int argc, char **argv);
 extern int	wa_cmd_list(int argc, char **argv);
 extern int	wa_cmd_init(int argc, char **argv);
+extern int	wa_cmd_pin(int argc, char **argv);
 extern int	wa_cmd_prefetch(int argc, char **argv);
+extern int	wa_cmd_prune(int argc, char **argv);
+extern int	wa_cmd_unpin(int argc, char **argv);
 extern int	wa_cmd_verify(int argc, char **argv);
 extern int	wa_cmd_status(int argc, char **argv);
 
@@ -58,6 +61,13 @@ extern void wa_cli_modes(const char *directory, mode_t *file_mode,
 extern WaCode wa_cli_catalogue(const char *path, WaStore **store,
 							   WaCatalogue *catalogue, WaError *err);
 
+/*
+ * Open an archive to change it, as the user that owns it and with the modes
+ * of its directory, and read its marker.  On success the caller closes.
+ */
+extern WaCode wa_cli_archive_open(const char *path, WaStore **store,
+								  WaMarker *marker, WaError *err);
+
 #define WA_TIME_TEXT_BYTES	64
 
 /*
@@ -76,6 +86,9 @@ extern bool wa_cli_time_parse(const char *text, int64_t *unix_us);
 
 /* Random lower-case hexadecimal digits and a NUL; false when there are none. */
 extern bool wa_cli_random(char *text, size_t digits);
+
+/* Microseconds since 1970-01-01 UTC. */
+extern int64_t wa_cli_now_us(void);
 
 /* Milliseconds of a clock that only goes forward. */
 extern uint64_t wa_cli_now_ms(void);

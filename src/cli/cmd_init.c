@@ -17,13 +17,15 @@ static const char usage[] =
 "walarch init makes a directory the archive of a cluster.\n"
 "\n"
 "Usage:\n"
-"  walarch init --archive DIR -D DATADIR\n"
+"  walarch init --archive DIR -D DATADIR [--private]\n"
 "\n"
 "Options:\n"
 "  --archive DIR     archive directory (or WALARCH_ARCHIVE); created if it is\n"
 "                    not there\n"
 "  -D, --pgdata DIR  data directory of the cluster (or PGDATA); its system\n"
 "                    identifier and segment size are read from pg_control\n"
+"  --private         for a new archive that serves one standby alone: allows\n"
+"                    \"walarch prune --before\" as its archive_cleanup_command\n"
 "  --help            this text\n"
 "\n"
 "The server does this by itself for an empty directory that it has never used.\n"
@@ -42,11 +44,12 @@ fail(const WaError *err)
 }
 
 static WaCode
-init(const char *archive, const char *datadir, WaMarker *marker, WaError *err)
+init(const char *archive, const char *datadir, bool is_private,
+	 WaMarker *marker, WaError *err)
 {
 	WaStoreOptions options = {0};
 	WaControlFile control;
-	WaIdentity	identity = {.path = archive};
+	WaIdentity	identity = {.path = archive, .is_private = is_private};
 	WaStore    *store;
 	WaCode		code;
 
@@ -84,11 +87,13 @@ wa_cmd_init(int argc, char **argv)
 	static const struct option long_options[] = {
 		{"archive", required_argument, NULL, 'a'},
 		{"pgdata", required_argument, NULL, 'D'},
+		{"private", no_argument, NULL, 'p'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}
 	};
 	const char *archive = NULL;
 	const char *datadir = NULL;
+	bool		is_private = false;
 	struct stat st;
 	WaMarker	marker;
 	WaError		err;
@@ -105,6 +110,9 @@ wa_cmd_init(int argc, char **argv)
 				break;
 			case 'D':
 				datadir = optarg;
+				break;
+			case 'p':
+				is_private = true;
 				break;
 			case 'h':
 				fputs(usage, stdout);
@@ -138,9 +146,17 @@ wa_cmd_init(int argc, char **argv)
 	}
 
 	umask(0);
-	code = init(archive, datadir, &marker, &err);
+	code = init(archive, datadir, is_private, &marker, &err);
 	if (code != WA_OK && code != WA_EXISTS)
 		return fail(&err);
+	if (is_private && !marker.is_private)
+	{
+		wa_fail(&err, WA_INVALID, "\"%s\" is an archive already, and not a "
+				"private one", archive);
+		wa_hint(&err, "If it really serves one standby alone, add the line "
+				"\"private: yes\" to its archive.id.");
+		return fail(&err);
+	}
 	printf("\"%s\" is %sthe archive of the cluster with system identifier "
 		   "%" PRIu64 ", archive id %s\n", archive,
 		   code == WA_EXISTS ? "already " : "now ",

@@ -215,19 +215,6 @@ print_json(const Summary *summary, const char *place)
 	wa_json_end();
 }
 
-/* "42 MB", or "512 kB" where that says more. */
-static const char *
-size_text(uint64_t bytes, char *text, size_t length)
-{
-	if (bytes >= UINT64_C(10) << 30)
-		snprintf(text, length, "%.1f GB", (double) bytes / (1 << 30));
-	else if (bytes >= UINT64_C(10) << 20)
-		snprintf(text, length, "%" PRIu64 " MB", bytes >> 20);
-	else
-		snprintf(text, length, "%" PRIu64 " kB", (bytes + 1023) >> 10);
-	return text;
-}
-
 static void
 print_timelines(const Summary *summary)
 {
@@ -248,8 +235,8 @@ print_timelines(const Summary *summary)
 		{
 			const WaRange *range = &timeline->ranges[j];
 			uint64_t	count = range->last - range->first + 1;
-			char		raw[32];
-			char		stored[32];
+			char		raw[WA_SIZE_TEXT_BYTES];
+			char		stored[WA_SIZE_TEXT_BYTES];
 			char		from[WA_TIME_TEXT_BYTES];
 			char		to[WA_TIME_TEXT_BYTES];
 			WaMoment	earliest;
@@ -260,8 +247,8 @@ print_timelines(const Summary *summary)
 				   name_of(summary, timeline->tli, range->first),
 				   name_of(summary, timeline->tli, range->last), count,
 				   count == 1 ? "" : "s",
-				   size_text(lsn_of(summary, count), raw, sizeof(raw)),
-				   size_text(range->stored_bytes, stored, sizeof(stored)));
+				   wa_text_of_size(lsn_of(summary, count), raw),
+				   wa_text_of_size(range->stored_bytes, stored));
 			if (earliest.known && latest.known)
 				printf("    commits from %s to %s\n",
 					   wa_cli_time_text(earliest.us, false, from),
@@ -360,12 +347,12 @@ static void
 print_text(const Summary *summary, const char *place)
 {
 	const WaCatalogue *catalogue = summary->catalogue;
-	char		stored[32];
+	char		stored[WA_SIZE_TEXT_BYTES];
 
 	printf("Archive \"%s\" of the cluster with system identifier %" PRIu64
 		   "\n%" PRIu64 " files of WAL in %s, segments of %" PRIu32 " MB\n",
 		   place, catalogue->marker.system_identifier, catalogue->objects,
-		   size_text(catalogue->stored_bytes, stored, sizeof(stored)),
+		   wa_text_of_size(catalogue->stored_bytes, stored),
 		   catalogue->marker.segment_bytes >> 20);
 	if (catalogue->aside > 0)
 		printf("%" PRIu64 " more in damaged/\n", catalogue->aside);

@@ -22,8 +22,11 @@ static const Subcommand subcommands[] = {
 	{"get", wa_cmd_get, "restore one file: the restore_command"},
 	{"init", wa_cmd_init, "make a directory the archive of a cluster"},
 	{"list", wa_cmd_list, "show what an archive holds, and what it lacks"},
+	{"pin", wa_cmd_pin, "keep WAL, whatever retention says"},
 	{"prefetch", wa_cmd_prefetch, NULL},
+	{"prune", wa_cmd_prune, "delete what retention lets go of"},
 	{"status", wa_cmd_status, "show how archiving goes on a server"},
+	{"unpin", wa_cmd_unpin, "end a pin"},
 	{"verify", wa_cmd_verify, "prove that an archive is what it should be"},
 };
 

@@ -5,6 +5,7 @@
 #include "cli/text.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,4 +67,89 @@ wa_text_number(const char *text, uint64_t least, uint64_t most,
 	errno = 0;
 	*value = strtoull(text, NULL, 10);
 	return errno == 0 && *value >= least && *value <= most;
+}
+
+typedef struct Unit
+{
+	const char *name;
+	uint64_t	factor;
+} Unit;
+
+/* A whole number and one of the units; the first stands for none. */
+static bool
+parse_amount(const char *text, const Unit *units, size_t units_count,
+			 uint64_t *value)
+{
+	size_t		digits = strspn(text, "0123456789");
+	const char *unit = text + digits + strspn(text + digits, " ");
+	char		number[24];
+
+	if (digits == 0 || digits >= sizeof(number))
+		return false;
+	memcpy(number, text, digits);
+	number[digits] = '\0';
+	for (size_t i = 0; i < units_count; i++)
+		if (strcmp(unit, units[i].name) == 0)
+		{
+			if (!wa_text_number(number, 0, INT64_MAX / units[i].factor, value))
+				return false;
+			*value *= units[i].factor;
+			return true;
+		}
+	return false;
+}
+
+bool
+wa_text_duration(const char *text, int64_t *us)
+{
+	static const Unit units[] = {
+		{"", 1000000}, {"s", 1000000}, {"min", UINT64_C(60) * 1000000},
+		{"h", UINT64_C(3600) * 1000000}, {"d", UINT64_C(86400) * 1000000}
+	};
+	uint64_t	value;
+
+	if (!parse_amount(text, units, sizeof(units) / sizeof(units[0]), &value))
+		return false;
+	*us = (int64_t) value;
+	return true;
+}
+
+bool
+wa_text_size(const char *text, uint64_t *bytes)
+{
+	static const Unit units[] = {
+		{"", UINT64_C(1) << 20}, {"kB", UINT64_C(1) << 10},
+		{"MB", UINT64_C(1) << 20}, {"GB", UINT64_C(1) << 30},
+		{"TB", UINT64_C(1) << 40}
+	};
+
+	return parse_amount(text, units, sizeof(units) / sizeof(units[0]), bytes);
+}
+
+bool
+wa_text_lsn(const char *text, uint64_t *lsn)
+{
+	const char *digits = "0123456789ABCDEFabcdef";
+	size_t		high = strspn(text, digits);
+	size_t		low = text[high] == '/' ? strspn(text + high + 1, digits) : 0;
+
+	if (high == 0 || high > 8 || low == 0 || low > 8 ||
+		text[high + 1 + low] != '\0')
+		return false;
+	*lsn = strtoull(text, NULL, 16) << 32 | strtoull(text + high + 1, NULL, 16);
+	return true;
+}
+
+const char *
+wa_text_of_size(uint64_t bytes, char *text)
+{
+	if (bytes >= UINT64_C(10) << 30)
+		snprintf(text, WA_SIZE_TEXT_BYTES, "%.1f GB",
+				 (double) bytes / (1 << 30));
+	else if (bytes >= UINT64_C(10) << 20)
+		snprintf(text, WA_SIZE_TEXT_BYTES, "%" PRIu64 " MB", bytes >> 20);
+	else
+		snprintf(text, WA_SIZE_TEXT_BYTES, "%" PRIu64 " kB",
+				 (bytes + 1023) >> 10);
+	return text;
 }
