@@ -339,6 +339,85 @@ LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION verify() IS
 'What is wrong with the archive by its names and the ends of its objects: a row per finding, with what it means and what to do. The command walarch verify unpacks everything, too';
 
+CREATE FUNCTION retention_plan(
+	OUT object text,
+	OUT kind text,
+	OUT bytes bigint,
+	OUT action text,
+	OUT reason text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'walarch_retention_plan'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION retention_plan() IS
+'What the settings walarch.retention_* and the pins keep of the archive, what they let go of, and why; deletes nothing';
+
+CREATE FUNCTION prune(
+	apply boolean DEFAULT false,
+	OUT object text,
+	OUT kind text,
+	OUT bytes bigint,
+	OUT action text,
+	OUT reason text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'walarch_prune'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION prune(boolean) IS
+'The same rows as walarch.retention_plan(); with apply => true what they call "delete" is deleted, at once and for good, whatever becomes of the transaction';
+
+CREATE FUNCTION pin(
+	name text,
+	lsn pg_lsn DEFAULT NULL,
+	backup text DEFAULT NULL,
+	at timestamptz DEFAULT NULL,
+	restore_point text DEFAULT NULL,
+	expires timestamptz DEFAULT NULL)
+RETURNS pg_lsn
+AS 'MODULE_PATHNAME', 'walarch_pin'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION pin(text, pg_lsn, text, timestamptz, text, timestamptz) IS
+'Keep WAL in the archive whatever retention says: from an LSN on, what a backup needs, or what a recovery to a point in time or to a named restore point needs. Gives the LSN from which on all is kept; lasts whatever becomes of the transaction';
+
+CREATE FUNCTION unpin(name text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'walarch_unpin'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION unpin(text) IS
+'End a pin; the next prune no longer sees it';
+
+CREATE FUNCTION pins_record(
+	OUT name text,
+	OUT kind text,
+	OUT value text,
+	OUT keep_from pg_lsn,
+	OUT created timestamptz,
+	OUT expires timestamptz,
+	OUT expired boolean,
+	OUT by text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'walarch_pins'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pins_record() IS 'What the view walarch.pins shows';
+
+CREATE VIEW pins AS SELECT * FROM walarch.pins_record();
+
+COMMENT ON VIEW pins IS
+'What must stay in the archive, whatever retention says: a row per pin';
+COMMENT ON COLUMN pins.name IS 'Name of the file in pins/';
+COMMENT ON COLUMN pins.kind IS 'lsn, backup, time or restore-point';
+COMMENT ON COLUMN pins.value IS 'What was pinned, as it was given';
+COMMENT ON COLUMN pins.keep_from IS
+'All WAL from there on is kept, on every timeline';
+COMMENT ON COLUMN pins.created IS 'When it was made';
+COMMENT ON COLUMN pins.expires IS 'When it ends; null: never';
+COMMENT ON COLUMN pins.expired IS 'It has ended and holds nothing any more';
+COMMENT ON COLUMN pins.by IS
+'Who made it: a role, or a user of the operating system';
+
 CREATE FUNCTION recovery_progress_record(
 	OUT in_recovery boolean,
 	OUT replay_lsn pg_lsn,
@@ -396,7 +475,12 @@ REVOKE ALL ON FUNCTION recovery_window_record() FROM PUBLIC;
 REVOKE ALL ON FUNCTION segments(bigint, text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION verify() FROM PUBLIC;
 REVOKE ALL ON FUNCTION recovery_progress_record() FROM PUBLIC;
-REVOKE ALL ON ranges, gaps, backups, recovery_window, recovery_progress FROM PUBLIC;
+REVOKE ALL ON FUNCTION retention_plan() FROM PUBLIC;
+REVOKE ALL ON FUNCTION prune(boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pin(text, pg_lsn, text, timestamptz, text, timestamptz) FROM PUBLIC;
+REVOKE ALL ON FUNCTION unpin(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pins_record() FROM PUBLIC;
+REVOKE ALL ON ranges, gaps, backups, recovery_window, recovery_progress, pins FROM PUBLIC;
 GRANT USAGE ON SCHEMA walarch TO pg_monitor;
 GRANT EXECUTE ON FUNCTION status_record() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION check_setup() TO pg_monitor;
@@ -407,4 +491,6 @@ GRANT EXECUTE ON FUNCTION recovery_window_record() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION segments(bigint, text, text) TO pg_monitor;
 GRANT EXECUTE ON FUNCTION verify() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION recovery_progress_record() TO pg_monitor;
-GRANT SELECT ON status, ranges, gaps, backups, recovery_window, recovery_progress TO pg_monitor;
+GRANT EXECUTE ON FUNCTION retention_plan() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pins_record() TO pg_monitor;
+GRANT SELECT ON status, ranges, gaps, backups, recovery_window, recovery_progress, pins TO pg_monitor;

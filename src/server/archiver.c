@@ -16,10 +16,13 @@
 #include "archive/lookahead.h"
 #include "common/file_perm.h"
 #include "miscadmin.h"
+#include "server/autoprune.h"
+#include "server/clock.h"
 #include "server/compat.h"
 #include "server/report.h"
 #include "server/settings.h"
 #include "server/status.h"
+#include "server/token.h"
 #include "storage/latch.h"
 #include "utils/timestamp.h"
 
@@ -53,19 +56,6 @@ monotonic_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
-}
-
-static bool
-random_text(char *text, size_t digits)
-{
-	unsigned char bytes[32];
-
-	Assert(digits / 2 <= sizeof(bytes));
-	if (!pg_strong_random(bytes, digits / 2))
-		return false;
-	for (size_t i = 0; i < digits / 2; i++)
-		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-	return true;
 }
 
 /* Once per process: take over the counters, take a token of our own. */
@@ -113,7 +103,7 @@ new_tokens(WaArchiveConfig *config, WaError *err)
 				sizeof(config->last_tokens[0]));
 		strlcpy(config->last_tokens[1], status.unswept_token,
 				sizeof(config->last_tokens[1]));
-		if (!random_text(status.token, WA_TOKEN_BYTES - 1))
+		if (!walarch_random_text(status.token, WA_TOKEN_BYTES - 1))
 		{
 			wa_fail(err, WA_IO, "could not generate a random number");
 			return false;
@@ -182,7 +172,7 @@ set_up(WaError *err)
 			   sizeof(config.suspects.keys));
 		if (!new_tokens(&config, err))
 			return false;
-		if (!random_text(config.new_archive_id, WA_ARCHIVE_ID_TEXT_BYTES - 1))
+		if (!walarch_random_text(config.new_archive_id, WA_ARCHIVE_ID_TEXT_BYTES - 1))
 		{
 			wa_fail(err, WA_IO, "could not generate a random number");
 			return false;
@@ -434,6 +424,7 @@ walarch_archiver_archive(const char *file, const char *path)
 		memset(&result, 0, sizeof(result));
 		memset(&err, 0, sizeof(err));
 		check_settings();
+		walarch_autoprune_look();
 		archived = run_push(file, path, &result, &err);
 		if (archived)
 		{
@@ -441,6 +432,7 @@ walarch_archiver_archive(const char *file, const char *path)
 			count_success(file, &result);
 			tell(file, &result);
 			publish();
+			walarch_autoprune_begin(file, setup.archive);
 		}
 		else
 		{
@@ -475,6 +467,7 @@ walarch_archiver_archive(const char *file, const char *path)
 void
 walarch_archiver_shutdown(void)
 {
+	walarch_autoprune_end();
 	wa_lookahead_close(ahead, PATIENCE_MS);
 	ahead = NULL;
 	note_suspects();

@@ -6,11 +6,13 @@
 
 #include "access/xlog.h"
 #include "archive/identity.h"
+#include "common/file_perm.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "server/compat.h"
 #include "server/report.h"
 #include "server/settings.h"
+#include "server/token.h"
 #include "storage/latch.h"
 
 bool
@@ -80,6 +82,7 @@ typedef struct InquiryTask
 	char		path[WA_ARCHIVE_PATH_BYTES];
 	uint64		system_identifier;
 	uint32		segment_bytes;
+	WaStoreOptions options;
 	WaInquiryFn run;
 	void	   *state;
 	void		(*release_state) (void *state);
@@ -91,12 +94,13 @@ typedef struct InquiryTask
 static WaCode
 ask(InquiryTask *self, WaBeat *beat, WaError *err)
 {
-	WaStoreOptions options = {.beat = beat};
+	WaStoreOptions options = self->options;
 	WaStore    *store = NULL;
 	WaZstd	   *zstd = wa_zstd_open();
 	WaMarker	marker;
 	WaCode		code;
 
+	options.beat = beat;
 	if (zstd == NULL)
 		code = wa_fail(err, WA_NO_MEMORY, "out of memory");
 	else
@@ -161,11 +165,45 @@ walarch_inquiry_state(size_t bytes)
 	return state;
 }
 
+WaTask *
+walarch_inquiry_task(const char *path, WaInquiryFn run, void *state,
+					 void (*release_state) (void *state))
+{
+	InquiryTask *task = calloc(1, sizeof(*task));
+
+	if (task == NULL)
+		return NULL;
+	task->task.run = inquiry_run;
+	task->task.release = inquiry_release;
+	strlcpy(task->path, path, sizeof(task->path));
+	task->system_identifier = GetSystemIdentifier();
+	task->segment_bytes = (uint32) wal_segment_size;
+	task->options.file_mode = pg_file_create_mode;
+	task->options.dir_mode = pg_dir_create_mode;
+	task->run = run;
+	task->state = state;
+	task->release_state = release_state;
+	if (walarch_random_text(task->options.token, WA_TOKEN_BYTES - 1))
+		return &task->task;
+	free(task);
+	return NULL;
+}
+
+WaCode
+walarch_inquiry_outcome(WaTask *task, void **state, WaError *err)
+{
+	InquiryTask *self = (InquiryTask *) task;
+
+	*state = self->state;
+	*err = self->error;
+	return self->code;
+}
+
 bool
 walarch_inquire_at(int elevel, const char *path, WaInquiryFn run,
 				   void *state, void (*release_state) (void *state))
 {
-	InquiryTask *task = calloc(1, sizeof(*task));
+	WaTask	   *task = walarch_inquiry_task(path, run, state, release_state);
 	WaError		err;
 
 	if (task == NULL)
@@ -175,23 +213,14 @@ walarch_inquire_at(int elevel, const char *path, WaInquiryFn run,
 						errmsg("out of memory")));
 		return false;			/* never, but cppcheck does not know */
 	}
-	task->task.run = inquiry_run;
-	task->task.release = inquiry_release;
-	strlcpy(task->path, path, sizeof(task->path));
-	task->system_identifier = GetSystemIdentifier();
-	task->segment_bytes = (uint32) wal_segment_size;
-	task->run = run;
-	task->state = state;
-	task->release_state = release_state;
-	if (!walarch_in_thread(&task->task, (uint64) walarch_timeout, &err))
+	if (!walarch_in_thread(task, (uint64) walarch_timeout, &err))
 	{
 		report(elevel, path, &err);
 		return false;
 	}
-	if (task->code != WA_OK)
+	if (walarch_inquiry_outcome(task, &state, &err) != WA_OK)
 	{
-		err = task->error;
-		inquiry_release(&task->task);
+		inquiry_release(task);
 		report(elevel, path, &err);
 		return false;
 	}

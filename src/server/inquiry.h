@@ -55,4 +55,17 @@ extern bool walarch_inquire_at(int elevel, const char *path, WaInquiryFn run,
 							   void *state,
 							   void (*release_state) (void *state));
 
+/*
+ * The task by itself, for a thread that nobody waits for.  NULL when out of
+ * memory or randomness; then the state is still the caller's, otherwise the
+ * task's.  Never throws.
+ */
+extern WaTask *walarch_inquiry_task(const char *path, WaInquiryFn run,
+									void *state,
+									void (*release_state) (void *state));
+
+/* What became of it, once it is done; the state stays the task's. */
+extern WaCode walarch_inquiry_outcome(WaTask *task, void **state,
+									  WaError *err);
+
 #endif							/* WALARCH_INQUIRY_H */

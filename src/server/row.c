@@ -5,8 +5,8 @@
 #include "server/row.h"
 
 #include "catalog/pg_type.h"
-#include "datatype/timestamp.h"
 #include "mb/pg_wchar.h"
+#include "server/clock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/pg_lsn.h"
@@ -79,10 +79,7 @@ walarch_put_time(Row *row, bool known, int64 unix_us)
 	if (!known)
 		walarch_put_null(row);
 	else
-		walarch_put(row, TimestampTzGetDatum(unix_us -
-											 (int64) (POSTGRES_EPOCH_JDATE -
-													  UNIX_EPOCH_JDATE) *
-											 USECS_PER_DAY));
+		walarch_put(row, TimestampTzGetDatum(walarch_timestamp(unix_us)));
 }
 
 void

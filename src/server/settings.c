@@ -4,6 +4,9 @@
  */
 #include "server/settings.h"
 
+#include <limits.h>
+
+#include "datatype/timestamp.h"
 #include "server/compat.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -16,6 +19,10 @@ int			walarch_compression_level = 3;
 int			walarch_catchup_level = 1;
 int			walarch_workers = 2;
 int			walarch_timeout = 60000;
+int			walarch_retention_backups = 0;
+int			walarch_retention_size = 0;
+int			walarch_retention_window = 0;
+bool		walarch_auto_prune = false;
 
 /*
  * Only what the text itself can tell.  The directory is not looked at: one
@@ -66,6 +73,13 @@ walarch_settings_define(void)
 							   "configured, and WAL is kept.",
 							   &walarch_archive, "",
 							   PGC_SIGHUP, 0, check_archive, NULL, NULL);
+	DefineCustomBoolVariable("walarch.auto_prune",
+							 "Deletes what retention lets go of after each "
+							 "backup.",
+							 "In an archive without backups of its own, after "
+							 "a backup history file.",
+							 &walarch_auto_prune, false,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("walarch.catchup_level",
 							"zstd level while a backlog of WAL segments "
 							"waits for the archiver.",
@@ -81,6 +95,24 @@ walarch_settings_define(void)
 							&walarch_compression_level, 3,
 							WA_ZSTD_LEVEL_MIN, WA_ZSTD_LEVEL_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("walarch.retention_backups",
+							"Newest backups with their data in the archive "
+							"that are kept, with all WAL since.",
+							"0 says nothing.",
+							&walarch_retention_backups, 0, 0, INT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("walarch.retention_size",
+							"Size of the archived WAL above which the window "
+							"of retention shrinks.",
+							"0 says nothing.",
+							&walarch_retention_size, 0, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("walarch.retention_window",
+							"Time before the newest recoverable point within "
+							"which every point stays recoverable.",
+							"0 says nothing.",
+							&walarch_retention_window, 0, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("walarch.timeout",
 							"Time after which an operation on the archive "
 							"that makes no progress counts as failed.",
@@ -96,6 +128,18 @@ walarch_settings_define(void)
 							1, WA_POOL_WORKERS_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("walarch");
+}
+
+WaPolicy
+walarch_settings_policy(void)
+{
+	WaPolicy	policy = {
+		.backups = (uint32) walarch_retention_backups,
+		.window_us = (int64) walarch_retention_window * USECS_PER_SEC,
+		.bytes = (uint64) walarch_retention_size << 20
+	};
+
+	return policy;
 }
 
 bool

@@ -8,15 +8,23 @@
 #include "postgres.h"
 
 #include "archive/lookahead.h"
+#include "archive/retain.h"
 
 extern char *walarch_archive;
 extern int	walarch_compression_level;
 extern int	walarch_catchup_level;
 extern int	walarch_workers;
 extern int	walarch_timeout;	/* ms */
+extern int	walarch_retention_backups;
+extern int	walarch_retention_size; /* MB */
+extern int	walarch_retention_window;	/* s */
+extern bool walarch_auto_prune;
 
 /* Define them; from _PG_init. */
 extern void walarch_settings_define(void);
+
+/* What retention is to keep. */
+extern WaPolicy walarch_settings_policy(void);
 
 /* walarch.archive in its shortest spelling; false when it is not set. */
 extern bool walarch_settings_archive(char path[WA_ARCHIVE_PATH_BYTES]);

@@ -19,6 +19,7 @@
 #include "core/walname.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "server/clock.h"
 #include "server/compat.h"
 #include "server/inquiry.h"
 #include "server/row.h"

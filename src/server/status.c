@@ -15,13 +15,6 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
-int64
-walarch_now_unix_us(void)
-{
-	return GetCurrentTimestamp() +
-		((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
-}
-
 static bool
 read_file(const char *path, WaStatus *status, bool *damaged)
 {

@@ -13,9 +13,6 @@
 
 #include "core/statusfile.h"
 
-/* Microseconds since 1970-01-01 UTC, now. */
-extern int64 walarch_now_unix_us(void);
-
 /*
  * Read the status file.  False when there is none or it is damaged; then
  * the status is zeroed and *damaged tells which.

@@ -74,7 +74,7 @@ known(const char *id, bool *path_known, bool *id_known)
 static void
 put_marker(const char *id, uint64_t sysid, uint32_t segment_bytes)
 {
-	WaMarker	marker = {sysid, segment_bytes, ""};
+	WaMarker	marker = {.system_identifier = sysid, .segment_bytes = segment_bytes};
 	char		text[WA_MARKER_BYTES_MAX];
 
 	memcpy(marker.archive_id, id, sizeof(marker.archive_id));

@@ -66,7 +66,7 @@ static const struct
 int
 main(void)
 {
-	WaMarker	marker = {SYSID, SEG_1MB, ID};
+	WaMarker	marker = {SYSID, SEG_1MB, ID, false};
 	WaMarker	back;
 	WaError		err;
 	char		text[WA_MARKER_BYTES_MAX];

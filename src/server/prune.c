@@ -1,0 +1,66 @@
+/*
+ * prune.c
+ *	  Retention by the settings of the server, as an inquiry.
+ */
+#include "server/prune.h"
+
+#include "server/clock.h"
+#include "server/settings.h"
+
+WaPruneState *
+walarch_prune_state(void)
+{
+	WaPruneState *state = calloc(1, sizeof(*state));
+
+	if (state == NULL)
+		return NULL;
+	state->policy = walarch_settings_policy();
+	state->now_us = walarch_now_unix_us();
+	return state;
+}
+
+static bool
+somebody_waits(void *arg, const WaPruned *pruned)
+{
+	WaBeat	   *beat = arg;
+
+	return atomic_load(&beat->cancelled) == 0;
+}
+
+static bool
+any_stored(const WaCatalogue *catalogue)
+{
+	for (size_t i = 0; i < catalogue->backups_count; i++)
+		if (catalogue->backups[i].stored)
+			return true;
+	return false;
+}
+
+WaCode
+walarch_prune_run(const WaInquiry *inquiry, void *state, WaError *err)
+{
+	WaPruneState *self = state;
+
+	if (self->apply && wa_retention_lock(inquiry->store, err) != WA_OK)
+		return err->code;
+	if (wa_retention_plan(inquiry->store, inquiry->marker, inquiry->zstd,
+						  self->policy, self->now_us, &self->retention,
+						  err) != WA_OK)
+		return err->code;
+	self->skipped = self->unless_stored &&
+		any_stored(&self->retention.catalogue);
+	if (!self->apply || self->retention.plan.doubt || self->skipped)
+		return WA_OK;
+	return wa_retention_prune(inquiry->store, inquiry->path, &self->retention,
+							  somebody_waits, inquiry->beat, &self->pruned,
+							  err);
+}
+
+void
+walarch_prune_release(void *state)
+{
+	WaPruneState *self = state;
+
+	wa_retention_free(&self->retention);
+	free(self);
+}
