@@ -88,13 +88,13 @@ timeline_of(WaCatalogue *catalogue, uint32_t tli)
 
 static WaCode
 read_text(Builder *builder, const char *key, const WaWalName *name,
-		  char **text, size_t *length, WaError *err)
+		  WaEnvelope *envelope, char **text, size_t *length, WaError *err)
 {
 	const WaMarker *marker = &builder->catalogue->marker;
 
 	return wa_object_text(builder->store, key, name,
 						  marker->system_identifier, marker->segment_bytes,
-						  builder->zstd, text, length, err);
+						  builder->zstd, envelope, text, length, err);
 }
 
 /* What stands for something else being wrong than what was read. */
@@ -109,18 +109,21 @@ add_history(Builder *builder, const WaWalName *name, const char *key,
 			WaError *err)
 {
 	WaTimeline *timeline = timeline_of(builder->catalogue, name->tli);
+	WaEnvelope	envelope;
 	char	   *text;
 	size_t		length;
 	WaCode		code;
 
 	if (timeline == NULL)
 		return no_memory(err);
-	code = read_text(builder, key, name, &text, &length, err);
+	code = read_text(builder, key, name, &envelope, &text, &length, err);
 	if (code == WA_OK)
 		code = wa_history_parse(text, length, name->tli, key,
 								&timeline->history, err);
 	free(text);
 	timeline->history_known = code == WA_OK;
+	if (code == WA_OK)
+		timeline->history_at_us = envelope.archived_at_us;
 	if (code == WA_OK || fatal(code))
 		return code;
 	return add_doubt(builder, key, err->message, err);
@@ -133,6 +136,7 @@ add_backup(Builder *builder, const WaWalName *name, const char *key,
 	WaCatalogue *catalogue = builder->catalogue;
 	uint32_t	segment_bytes = catalogue->marker.segment_bytes;
 	WaBackup   *backup;
+	WaEnvelope	envelope;
 	char	   *text;
 	size_t		length;
 	WaCode		code;
@@ -151,7 +155,7 @@ add_backup(Builder *builder, const WaWalName *name, const char *key,
 	(void) wa_walname_segno(name, segment_bytes, &backup->start_segno, err);
 	backup->stop_segno = backup->start_segno;
 
-	code = read_text(builder, key, name, &text, &length, err);
+	code = read_text(builder, key, name, &envelope, &text, &length, err);
 	if (code == WA_OK)
 		code = wa_backuphistory_parse(text, length, key, &backup->history,
 									  err);

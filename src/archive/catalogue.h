@@ -34,6 +34,7 @@ typedef struct WaTimeline
 	uint32_t	tli;
 	bool		history_known;	/* timeline 1 has none and needs none */
 	WaHistory	history;		/* count 0 when not known */
+	int64_t		history_at_us;	/* when that was archived; 0: not known */
 	size_t		ranges_count;	/* in order, none touching the next */
 	WaRange    *ranges;
 	size_t		partials_count;

@@ -215,6 +215,7 @@ read_fork(const Search *search, uint32_t younger, uint64_t *fork,
 	const WaHoleQuestion *question = search->question;
 	WaWalName	name = {.kind = WA_KIND_HISTORY, .tli = younger};
 	char		key[WA_KEY_BYTES];
+	WaEnvelope	envelope;
 	WaHistory	history = {0};
 	const WaHistoryEntry *entry;
 	char	   *text;
@@ -226,8 +227,8 @@ read_fork(const Search *search, uint32_t younger, uint64_t *fork,
 	wa_layout_key(&name, key);
 	code = wa_object_text(question->store, key, &name,
 						  question->system_identifier,
-						  question->segment_bytes, question->zstd, &text,
-						  &length, err);
+						  question->segment_bytes, question->zstd, &envelope,
+						  &text, &length, err);
 	if (code == WA_OK)
 		code = wa_history_parse(text, length, younger, key, &history, err);
 	free(text);

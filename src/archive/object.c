@@ -177,24 +177,24 @@ wa_object_check_name(WaStore *store, const char *key,
 WaCode
 wa_object_text(WaStore *store, const char *key, const WaWalName *name,
 			   uint64_t system_identifier, uint32_t segment_bytes,
-			   WaZstd *zstd, char **text, size_t *length, WaError *err)
+			   WaZstd *zstd, WaEnvelope *envelope, char **text,
+			   size_t *length, WaError *err)
 {
 	WaStat		stat;
-	WaEnvelope	envelope;
 	WaBufferSink buffer;
 
 	*text = NULL;
-	if (wa_object_envelope(store, key, &stat, &envelope, err) != WA_OK ||
-		wa_object_check_name(store, key, &envelope, name, system_identifier,
+	if (wa_object_envelope(store, key, &stat, envelope, err) != WA_OK ||
+		wa_object_check_name(store, key, envelope, name, system_identifier,
 							 segment_bytes, err) != WA_OK)
 		return err->code;
-	*text = malloc((size_t) envelope.raw_bytes + 1);
+	*text = malloc((size_t) envelope->raw_bytes + 1);
 	if (*text == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory reading \"%s\"",
 					   key);
-	if (wa_object_read(store, key, &stat, &envelope, zstd,
+	if (wa_object_read(store, key, &stat, envelope, zstd,
 					   wa_sink_buffer(&buffer, *text,
-									  (size_t) envelope.raw_bytes, key),
+									  (size_t) envelope->raw_bytes, key),
 					   err) != WA_OK)
 	{
 		free(*text);

@@ -31,13 +31,14 @@ extern WaCode wa_object_read(WaStore *store, const char *key,
 
 /*
  * Read a history or backup history file with all of these proofs.  *text is
- * malloc'ed, with a NUL behind it, or NULL.
+ * malloc'ed, with a NUL behind it, or NULL; *envelope is that of the object.
  */
 extern WaCode wa_object_text(WaStore *store, const char *key,
 							 const WaWalName *name,
 							 uint64_t system_identifier,
 							 uint32_t segment_bytes, WaZstd *zstd,
-							 char **text, size_t *length, WaError *err);
+							 WaEnvelope *envelope, char **text,
+							 size_t *length, WaError *err);
 
 /*
  * Does the envelope belong to the name under which it was found?

@@ -199,10 +199,10 @@ resolve_backup(const WaCatalogue *catalogue, WaPin *pin, WaError *err)
 /* The newest backup before a place, along one lineage, if it is older. */
 static void
 hold_before(const WaCatalogue *catalogue, const WaLineage *lineage,
-			WaPlace place, WaPin *pin, bool *held)
+			uint64_t segno, WaPin *pin, bool *held)
 {
 	const WaBackup *backup = wa_retain_backup_before(catalogue, lineage,
-													 place, false);
+													 segno, false);
 
 	if (backup == NULL)
 		return;
@@ -236,7 +236,7 @@ resolve_time(WaStore *store, const WaCatalogue *catalogue, int64_t at_us,
 		if (!wa_lineage_of(catalogue, &catalogue->timelines[i], &lineage))
 			code = wa_fail(err, WA_NO_MEMORY, "out of memory");
 		else if (wa_times_first(&times, &lineage, at_us, INT64_MAX, &place))
-			hold_before(catalogue, &lineage, place, pin, &held);
+			hold_before(catalogue, &lineage, place.segno, pin, &held);
 		wa_lineage_free(&lineage);
 	}
 	wa_times_free(&times);
@@ -285,7 +285,7 @@ resolve_point(WaStore *store, const WaCatalogue *catalogue, WaPin *pin,
 					   wa_catalogue_timeline(catalogue, search.place.tli),
 					   &lineage))
 		return wa_fail(err, WA_NO_MEMORY, "out of memory");
-	hold_before(catalogue, &lineage, search.place, pin, &held);
+	hold_before(catalogue, &lineage, search.place.segno, pin, &held);
 	wa_lineage_free(&lineage);
 	return held ? WA_OK : no_backup_before(err);
 }

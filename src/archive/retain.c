@@ -13,21 +13,11 @@
 #include "archive/retain_roots.h"
 #include "core/array.h"
 
-/* What the roots say of one timeline. */
-typedef struct Verdict
-{
-	uint64_t	floor;			/* from here on it is kept; UINT64_MAX: nowhere */
-	uint64_t	below;			/* before this, and up to where the last way to a */
-	uint64_t	way;			/* root leaves it, nothing needs it; 0: nowhere */
-	bool		over;			/* nothing on it is in any window */
-} Verdict;
-
 typedef struct Planner
 {
 	const WaRetainQuestion *question;
 	WaPlan	   *plan;
 	WaRoots		roots;
-	Verdict    *verdicts;		/* one a timeline of the catalogue */
 } Planner;
 
 static const char *const kind_names[] = {
@@ -43,116 +33,17 @@ wa_group_kind_name(WaGroupKind kind)
 	return kind_names[kind];
 }
 
-/* Up to where is a timeline on the way to a root?  0: it is not. */
-static uint64_t
-way_to(const Planner *planner, const WaRoot *root, uint32_t tli)
-{
-	const WaCatalogue *catalogue = planner->question->catalogue;
-	const WaTimeline *own = wa_catalogue_timeline(catalogue, root->place.tli);
-	const WaHistoryEntry *entry;
-
-	if (root->place.tli == tli)
-		return UINT64_MAX;
-	entry = own != NULL ? wa_history_find(&own->history, tli) : NULL;
-	/* what it holds of the segment of the switch is no way to anywhere else */
-	return entry != NULL ? entry->end / catalogue->marker.segment_bytes + 1 : 0;
-}
-
 static bool
-on_a_way(const Verdict *verdict, uint64_t segno)
+goes(const Planner *planner, WaPlace place)
 {
-	return segno < verdict->below && segno < verdict->way;
-}
+	const WaRoots *roots = &planner->roots;
 
-/*
- * What of a timeline no root reaches, nor is on the way to one, is over when
- * all of its times are known, and before the window and all kept backups.
- */
-static bool
-branch_is_over(const Planner *planner, const WaTimeline *timeline,
-			   const Verdict *verdict)
-{
-	const WaTimes *times = planner->question->times;
-	WaStretch	all = {timeline->tli, 0, UINT64_MAX};
-	int64_t		bound = INT64_MAX;
-	size_t		at;
-	size_t		end;
-
-	if (planner->roots.window_known)
-		bound = planner->roots.window_us;
-	for (size_t i = 0; i < planner->roots.count; i++)
-	{
-		const WaRoot *root = &planner->roots.roots[i];
-		int64_t		us;
-
-		if (!root->releases)
-			continue;
-		for (size_t j = 0; j < planner->question->catalogue->backups_count; j++)
-		{
-			const WaBackup *backup = &planner->question->catalogue->backups[j];
-
-			if (backup->tli != root->place.tli ||
-				backup->start_segno != root->place.segno)
-				continue;
-			if (!wa_backuphistory_time(backup->history.start_time, &us))
-				return false;
-			if (us < bound)
-				bound = us;
-		}
-	}
-	if (bound == INT64_MAX)
+	if (planner->plan->doubt)
 		return false;
-	wa_times_stretch(times, &all, &at, &end);
-	for (; at < end; at++)
-	{
-		const WaSegmentTime *segment = &times->segments[at];
-
-		if (!on_a_way(verdict, segment->place.segno) &&
-			(!segment->known ||
-			 (segment->commits && segment->latest_us >= bound)))
+	for (size_t i = 0; i < roots->count; i++)
+		if (wa_root_holds(roots, &roots->roots[i], place))
 			return false;
-	}
 	return true;
-}
-
-static void
-judge(Planner *planner)
-{
-	const WaCatalogue *catalogue = planner->question->catalogue;
-
-	for (size_t i = 0; i < catalogue->timelines_count; i++)
-	{
-		Verdict    *verdict = &planner->verdicts[i];
-		const WaTimeline *timeline = &catalogue->timelines[i];
-
-		verdict->floor = verdict->below = UINT64_MAX;
-		verdict->way = 0;
-		for (size_t j = 0; j < planner->roots.count; j++)
-		{
-			const WaRoot *root = &planner->roots.roots[j];
-			uint64_t	floor = wa_root_floor(root, planner->question, i);
-			uint64_t	way = root->releases ?
-				way_to(planner, root, timeline->tli) : 0;
-
-			if (floor < verdict->floor)
-				verdict->floor = floor;
-			if (way > 0 && root->place.segno < verdict->below)
-				verdict->below = root->place.segno;
-			if (way > verdict->way)
-				verdict->way = way;
-		}
-		verdict->over = verdict->floor == UINT64_MAX &&
-			branch_is_over(planner, timeline, verdict);
-	}
-}
-
-static bool
-goes(const Planner *planner, size_t timeline, uint64_t segno)
-{
-	const Verdict *verdict = &planner->verdicts[timeline];
-
-	return !planner->plan->doubt && segno < verdict->floor &&
-		(on_a_way(verdict, segno) || verdict->over);
 }
 
 /* What remains stored, in bytes. */
@@ -171,7 +62,7 @@ kept_bytes(const Planner *planner)
 
 		wa_times_stretch(times, &all, &at, &end);
 		for (; at < end; at++)
-			if (!goes(planner, i, times->segments[at].place.segno))
+			if (!goes(planner, times->segments[at].place))
 				bytes += times->segments[at].stored_bytes;
 	}
 	return bytes;
@@ -185,10 +76,7 @@ fit_size(Planner *planner)
 	uint64_t	kept = kept_bytes(planner);
 
 	while (kept > limit && wa_roots_shrink(planner->question, &planner->roots))
-	{
-		judge(planner);
 		kept = kept_bytes(planner);
-	}
 	if (kept > limit)
 		snprintf(planner->plan->warning, sizeof(planner->plan->warning),
 				 "what must be kept takes %" PRIu64 " MB, more than the %"
@@ -202,63 +90,50 @@ fit_size(Planner *planner)
  * when the others are gone.
  */
 static const WaRoot *
-holder(const Planner *planner, size_t timeline, uint64_t segno)
+holder(const WaRoots *roots, WaPlace place)
 {
 	const WaRoot *latest = NULL;
 
-	for (size_t i = 0; i < planner->roots.count; i++)
-	{
-		const WaRoot *root = &planner->roots.roots[i];
-
-		if (segno >= wa_root_floor(root, planner->question, timeline) &&
-			(latest == NULL || root->place.segno > latest->place.segno))
-			latest = root;
-	}
+	for (size_t i = 0; i < roots->count; i++)
+		if (wa_root_holds(roots, &roots->roots[i], place) &&
+			(latest == NULL || roots->roots[i].segno > latest->segno))
+			latest = &roots->roots[i];
 	return latest;
 }
 
-/* The first of the roots that it lies before, on the way there. */
+/* The first of the roots that it lies before; NULL: it is on no way. */
 static const WaRoot *
-releaser(const Planner *planner, size_t timeline, uint64_t segno)
+releaser(const WaRoots *roots, WaPlace place)
 {
 	const WaRoot *first = NULL;
 
-	for (size_t i = 0; i < planner->roots.count; i++)
-	{
-		const WaRoot *root = &planner->roots.roots[i];
-
-		if (root->releases && on_a_way(&planner->verdicts[timeline], segno) &&
-			root->place.segno == planner->verdicts[timeline].below)
-			first = root;
-	}
+	for (size_t i = 0; i < roots->count; i++)
+		if (wa_root_releases(roots, &roots->roots[i], place) &&
+			(first == NULL || roots->roots[i].segno < first->segno))
+			first = &roots->roots[i];
 	return first;
 }
 
 static void
-give_reason(const Planner *planner, size_t timeline, uint64_t segno,
-			WaGroup *group)
+give_reason(const Planner *planner, WaPlace place, WaGroup *group)
 {
 	const WaRoot *root;
 
-	group->goes = goes(planner, timeline, segno);
+	group->goes = goes(planner, place);
 	if (planner->plan->doubt)
 		snprintf(group->reason, sizeof(group->reason),
 				 "nothing is deleted in doubt: %.200s",
 				 planner->plan->doubt_reason);
-	else if (group->goes &&
-			 (root = releaser(planner, timeline, segno)) != NULL)
-		snprintf(group->reason, sizeof(group->reason), "before the start of %s",
-				 root->why);
-	else if (group->goes)
+	else if (!group->goes)
+		snprintf(group->reason, sizeof(group->reason), "%s",
+				 holder(&planner->roots, place)->why);
+	else if ((root = releaser(&planner->roots, place)) != NULL)
+		snprintf(group->reason, sizeof(group->reason),
+				 "before the start of %s", root->why);
+	else
 		snprintf(group->reason, sizeof(group->reason),
 				 "timeline %" PRIu32 " was over before all that is kept",
 				 group->tli);
-	else if ((root = holder(planner, timeline, segno)) != NULL)
-		snprintf(group->reason, sizeof(group->reason), "%s", root->why);
-	else
-		snprintf(group->reason, sizeof(group->reason),
-				 "timeline %" PRIu32 " leads to no backup that is kept, and "
-				 "may not be over", group->tli);
 }
 
 static WaGroup *
@@ -295,7 +170,7 @@ group_segments(Planner *planner, size_t timeline)
 			.first = segment->place.segno
 		};
 
-		give_reason(planner, timeline, next.first, &next);
+		give_reason(planner, segment->place, &next);
 		if (group == NULL || next.first != group->last + 1 ||
 			next.goes != group->goes ||
 			strcmp(next.reason, group->reason) != 0)
@@ -326,12 +201,24 @@ group_partials(Planner *planner, size_t timeline)
 		group->tli = of->tli;
 		group->first = group->last = of->partials[i].segno;
 		memcpy(group->key, of->partials[i].key, sizeof(group->key));
-		give_reason(planner, timeline, group->first, group);
+		give_reason(planner, (WaPlace) {group->tli, group->first}, group);
 	}
 	return true;
 }
 
-/* What a backup history file tells goes with the segment it begins at. */
+/* The first segment of a backup that goes; the one it begins in, if none does. */
+static WaPlace
+fate_of(const Planner *planner, const WaBackup *backup)
+{
+	WaPlace		start = {backup->tli, backup->start_segno};
+
+	for (WaPlace at = start; at.segno <= backup->stop_segno; at.segno++)
+		if (goes(planner, at))
+			return at;
+	return start;
+}
+
+/* A backup history file goes with the first segment of the backup that does. */
 static bool
 group_backups(Planner *planner, size_t timeline)
 {
@@ -352,7 +239,7 @@ group_backups(Planner *planner, size_t timeline)
 		group->tli = backup->tli;
 		group->first = group->last = backup->start_segno;
 		memcpy(group->key, backup->key, sizeof(group->key));
-		give_reason(planner, timeline, group->first, group);
+		give_reason(planner, fate_of(planner, backup), group);
 	}
 	return true;
 }
@@ -384,20 +271,16 @@ wa_retain_plan(const WaRetainQuestion *question, WaPlan *plan, WaError *err)
 	size_t		count = question->catalogue->timelines_count;
 	Planner		planner = {
 		.question = question,
-		.plan = plan,
-		.verdicts = calloc(count + 1, sizeof(Verdict))
+		.plan = plan
 	};
 	WaCode		code;
 
 	memset(plan, 0, sizeof(*plan));
-	if (planner.verdicts == NULL)
-		return wa_fail(err, WA_NO_MEMORY, "out of memory");
 	code = wa_roots_find(question, plan, &planner.roots, err);
 	if (code == WA_OK)
 	{
 		bool		good = true;
 
-		judge(&planner);
 		if (question->policy.bytes > 0)
 			fit_size(&planner);
 		for (size_t i = 0; i < count && good; i++)
@@ -408,7 +291,6 @@ wa_retain_plan(const WaRetainQuestion *question, WaPlan *plan, WaError *err)
 			code = wa_fail(err, WA_NO_MEMORY, "out of memory");
 	}
 	wa_roots_free(question, &planner.roots);
-	free(planner.verdicts);
 	if (code != WA_OK)
 		wa_plan_free(plan);
 	return code;

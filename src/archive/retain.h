@@ -2,10 +2,11 @@
  * retain.h
  *	  What may go, what must stay, and why.  Pure: all it knows is passed in.
  *
- * A base backup needs the WAL from its start on, along every timeline that
- * can be reached from there.  So what must stay is said by roots, places from
- * which on everything stays; what lies before a root on the way to it may go.
- * Nothing else may, and nothing at all in doubt.
+ * A recovery replays the segments along the lineage of one timeline, from the
+ * start of a base backup on.  So for each timeline that somebody might recover
+ * to, roots say from which segment on its lineage stays.  What none of them
+ * holds may go; what belongs to no such lineage was over before the window.
+ * Nothing goes in doubt.
  */
 #ifndef WA_RETAIN_H
 #define WA_RETAIN_H
@@ -84,11 +85,12 @@ extern WaCode wa_retain_before(const WaCatalogue *catalogue,
 extern void wa_plan_free(WaPlan *plan);
 
 /*
- * The newest usable backup on the way to a place that stopped before it, or
- * NULL.
+ * The newest usable backup along a lineage that stopped in a segment before
+ * this number, or NULL.
  */
 extern const WaBackup *wa_retain_backup_before(const WaCatalogue *catalogue,
 											   const WaLineage *lineage,
-											   WaPlace place, bool stored_only);
+											   uint64_t segno,
+											   bool stored_only);
 
 #endif							/* WA_RETAIN_H */

@@ -53,9 +53,6 @@ add_root(WaRoots *roots, WaError *err, WaRoot root, const char *format,...)
 	return WA_OK;
 }
 
-/* From the very beginning, on every timeline. */
-static const WaRoot everything = {.any_timeline = true};
-
 static WaPlace
 start_of(const WaBackup *backup)
 {
@@ -91,7 +88,7 @@ on_the_way(const WaLineage *lineage, const WaBackup *backup)
 
 const WaBackup *
 wa_retain_backup_before(const WaCatalogue *catalogue,
-						const WaLineage *lineage, WaPlace place,
+						const WaLineage *lineage, uint64_t segno,
 						bool stored_only)
 {
 	const WaBackup *newest = NULL;
@@ -102,7 +99,7 @@ wa_retain_backup_before(const WaCatalogue *catalogue,
 
 		if ((stored_only && !backup->stored) ||
 			!usable(catalogue, backup) || !on_the_way(lineage, backup) ||
-			backup->stop_segno >= place.segno)
+			backup->stop_segno >= segno)
 			continue;
 		if (newest == NULL ||
 			backup->history.start_lsn > newest->history.start_lsn)
@@ -113,31 +110,32 @@ wa_retain_backup_before(const WaCatalogue *catalogue,
 
 /* ---- what must not be there ------------------------------------------------- */
 
-static void
-look_for_doubts(const WaRetainQuestion *question, WaPlan *plan)
+/* Is a backup just not there yet to its end, because the archive is not? */
+static bool
+still_comes(const WaCatalogue *catalogue, const WaBackup *backup)
 {
-	const WaCatalogue *catalogue = question->catalogue;
+	const WaTimeline *timeline = wa_catalogue_timeline(catalogue,
+													   backup->tli);
+	WaPlace		missing;
+
+	return backup->readable && timeline != NULL &&
+		!wa_backup_complete(catalogue, backup, &missing) &&
+		(timeline->ranges_count == 0 ||
+		 timeline->ranges[timeline->ranges_count - 1].last < missing.segno);
+}
+
+static void
+doubt_newest(const WaCatalogue *catalogue, WaPlan *plan)
+{
 	const WaBackup *newest = NULL;
-	char		reason[WA_BACKUP_REASON_BYTES];
 	bool		stored = any_stored(catalogue);
+	char		reason[WA_BACKUP_REASON_BYTES];
 
-	if (catalogue->doubts_count > 0)
-		note_doubt(plan, "%.80s: %.120s", catalogue->doubts[0].object,
-				   catalogue->doubts[0].reason);
-	for (size_t i = 0; i < catalogue->timelines_count; i++)
-	{
-		const WaTimeline *timeline = &catalogue->timelines[i];
-
-		if (!timeline->history_known &&
-			(timeline->ranges_count > 0 || timeline->partials_count > 0))
-			note_doubt(plan, "the history of timeline %" PRIu32
-					   " is not in the archive", timeline->tli);
-	}
 	for (size_t i = 0; i < catalogue->backups_count; i++)
 	{
 		const WaBackup *backup = &catalogue->backups[i];
 
-		if (backup->stored == stored &&
+		if (backup->stored == stored && !still_comes(catalogue, backup) &&
 			(newest == NULL || newest->history.start_lsn <=
 			 backup->history.start_lsn))
 			newest = backup;
@@ -147,101 +145,73 @@ look_for_doubts(const WaRetainQuestion *question, WaPlan *plan)
 				   newest->id, reason);
 }
 
-/* ---- so many backups -------------------------------------------------------- */
-
+/* A history is that of the parent, and one line more. */
 static bool
-stop_time(const WaBackup *backup, int64_t *us)
+agrees(const WaCatalogue *catalogue, const WaTimeline *timeline)
 {
-	return wa_backuphistory_time(backup->history.stop_time, us);
+	const WaHistory *history = &timeline->history;
+	const WaTimeline *parent;
+	const WaHistoryEntry *of_parent;
+	WaHistoryEntry first = {.tli = 1, .end = UINT64_MAX};
+	uint32_t	count;
+
+	if (history->count < 2)
+		return true;
+	parent = wa_catalogue_timeline(catalogue,
+								   history->entries[history->count - 2].tli);
+	if (parent == NULL || !parent->history_known)
+		return true;			/* nothing to compare with */
+	of_parent = parent->history.count > 0 ? parent->history.entries : &first;
+	count = parent->history.count > 0 ? parent->history.count : 1;
+	if (history->count != count + 1)
+		return false;
+	for (uint32_t i = 0; i < count; i++)
+		if (history->entries[i].tli != of_parent[i].tli ||
+			history->entries[i].begin != of_parent[i].begin)
+			return false;
+	return true;
 }
 
-/* By stop time where both tell it in a zone that has one meaning. */
-static bool
-is_newer(const WaBackup *a, const WaBackup *b, bool by_time)
-{
-	int64_t		left;
-	int64_t		right;
-
-	if (by_time && stop_time(a, &left) && stop_time(b, &right) &&
-		left != right)
-		return left > right;
-	return a->history.start_lsn > b->history.start_lsn;
-}
-
-/*
- * Keep the newest backups whose data is here; lineage NULL: by time, of all;
- * otherwise by LSN, of those on the way.  Returns how many there are.
- */
-static WaCode
-keep_newest(const WaRetainQuestion *question, const WaLineage *lineage,
-			WaRoots *roots, uint32_t *found, WaError *err)
+static void
+look_for_doubts(const WaRetainQuestion *question, WaPlan *plan)
 {
 	const WaCatalogue *catalogue = question->catalogue;
-	bool	   *taken = calloc(catalogue->backups_count + 1, sizeof(bool));
-	WaCode		code = WA_OK;
 
-	if (taken == NULL)
-		return wa_fail(err, WA_NO_MEMORY, "out of memory");
-	for (*found = 0; *found < question->policy.backups && code == WA_OK;)
+	if (catalogue->doubts_count > 0)
+		note_doubt(plan, "%.80s: %.120s", catalogue->doubts[0].object,
+				   catalogue->doubts[0].reason);
+	for (size_t i = 0; i < catalogue->timelines_count; i++)
 	{
-		size_t		best = catalogue->backups_count;
+		const WaTimeline *timeline = &catalogue->timelines[i];
 
-		for (size_t i = 0; i < catalogue->backups_count; i++)
-		{
-			const WaBackup *backup = &catalogue->backups[i];
-
-			if (taken[i] || !backup->stored || !usable(catalogue, backup) ||
-				(lineage != NULL && !on_the_way(lineage, backup)))
-				continue;
-			if (best == catalogue->backups_count ||
-				is_newer(backup, &catalogue->backups[best], lineage == NULL))
-				best = i;
-		}
-		if (best == catalogue->backups_count)
-			break;
-		taken[best] = true;
-		(*found)++;
-		code = add_root(roots, err,
-						(WaRoot) {.place = start_of(&catalogue->backups[best]),
-						.releases = true},
-						"backup %s, one of the newest %" PRIu32,
-						catalogue->backups[best].id,
-						question->policy.backups);
+		/* an archive may begin with the timeline that the server was on */
+		if (!timeline->history_known && i > 0)
+			note_doubt(plan, "the history of timeline %" PRIu32
+					   " is not in the archive", timeline->tli);
+		if (!agrees(catalogue, timeline))
+			note_doubt(plan, "the history of timeline %" PRIu32
+					   " contradicts that of timeline %" PRIu32, timeline->tli,
+					   timeline->history.entries[timeline->history.count - 2].tli);
 	}
-	free(taken);
-	return code;
-}
-
-static WaCode
-keep_backups(const WaRetainQuestion *question, WaRoots *roots, WaError *err)
-{
-	const WaCatalogue *catalogue = question->catalogue;
-	uint32_t	found;
-	uint32_t	ignored;
-
-	if (keep_newest(question, NULL, roots, &found, err) != WA_OK)
-		return err->code;
-	if (found < question->policy.backups)
-		return add_root(roots, err, everything,
-						"of %" PRIu32 " backups to be kept %" PRIu32
-						" are in the archive", question->policy.backups,
-						found);
-	/* a clock that once was wrong makes none of these old */
-	return keep_newest(question,
-					   &roots->lineages[catalogue->timelines_count - 1],
-					   roots, &ignored, err);
+	doubt_newest(catalogue, plan);
 }
 
 /* ---- the window ------------------------------------------------------------- */
 
-/* The last commit that can be recovered on a timeline. */
+typedef struct Window
+{
+	bool		known;
+	int64_t		begin_us;
+} Window;
+
+/* The last commit that can be recovered on the way to a timeline. */
 static bool
 last_recoverable(const WaRetainQuestion *question, const WaLineage *lineage,
 				 int64_t *us)
 {
-	static const WaPlace end = {UINT32_MAX, UINT64_MAX};
 	const WaBackup *backup = wa_retain_backup_before(question->catalogue,
-													 lineage, end, false);
+													 lineage, UINT64_MAX,
+													 false);
 	WaPlace		reached;
 
 	return backup != NULL &&
@@ -250,12 +220,23 @@ last_recoverable(const WaRetainQuestion *question, const WaLineage *lineage,
 		wa_times_last(question->times, lineage, reached.segno, us);
 }
 
+static bool
+lies_ahead(const WaRetainQuestion *question, const WaLineage *lineage)
+{
+	int64_t		last;
+
+	return last_recoverable(question, lineage, &last) &&
+		last > question->now_us + AHEAD_US;
+}
+
 /* From which point in time on must all be recoverable? */
 static void
-find_window(const WaRetainQuestion *question, WaRoots *roots, WaPlan *plan)
+find_window(const WaRetainQuestion *question, const WaRoots *roots,
+			WaPlan *plan, Window *window)
 {
 	bool		ahead = false;
 
+	window->known = false;
 	for (size_t i = 0; i < question->catalogue->timelines_count; i++)
 	{
 		int64_t		last;
@@ -268,66 +249,230 @@ find_window(const WaRetainQuestion *question, WaRoots *roots, WaPlan *plan)
 			continue;
 		}
 		last -= question->policy.window_us;
-		if (!roots->window_known || last > roots->window_us)
-			roots->window_us = last;
-		roots->window_known = true;
+		if (!window->known || last > window->begin_us)
+			window->begin_us = last;
+		window->known = true;
 	}
-	if (!roots->window_known && ahead)
+	if (!window->known && ahead)
 		note_doubt(plan, "the last commits lie in the future: the clock of "
 				   "this machine or of the server is wrong");
 }
 
-/* What the window needs on the way to one timeline. */
-static WaCode
-keep_window_of(const WaRetainQuestion *question, size_t timeline,
-			   WaRoots *roots, WaError *err)
+/*
+ * When was anything last written on a timeline, at the latest?  What its
+ * first segment holds was begun by its parent.  False: not known.
+ */
+static bool
+last_written(const WaRetainQuestion *question, const WaTimeline *timeline,
+			 int64_t *us)
+{
+	WaStretch	all = {timeline->tli, 0, UINT64_MAX};
+	uint64_t	first = 0;
+	bool		known = true;	/* of all up to the last that tells */
+	size_t		at;
+	size_t		end;
+
+	if (timeline->history.count > 1)
+		first = timeline->history.entries[timeline->history.count - 1].begin /
+			question->catalogue->marker.segment_bytes;
+	*us = timeline->history_at_us;
+	wa_times_stretch(question->times, &all, &at, &end);
+	for (; at < end; at++)
+	{
+		const WaSegmentTime *segment = &question->times->segments[at];
+		bool		commits = segment->commits && segment->place.segno > first;
+		int64_t		latest = commits ? segment->latest_us :
+			segment->archived_us;
+
+		known = latest != 0;
+		if (latest > *us)
+			*us = latest;
+	}
+	return known && *us != 0;
+}
+
+/* When was the segment stored that a backup begins in? */
+static bool
+began(const WaRetainQuestion *question, const WaBackup *backup, int64_t *us)
+{
+	WaStretch	one = {backup->tli, backup->start_segno, backup->start_segno};
+	size_t		at;
+	size_t		end;
+
+	wa_times_stretch(question->times, &one, &at, &end);
+	*us = at < end ? question->times->segments[at].archived_us : 0;
+	return *us != 0;
+}
+
+/*
+ * Has a timeline that left this one as many backups of its own as are to be
+ * kept, all begun after anything was last written here?
+ */
+static bool
+is_succeeded(const WaRetainQuestion *question, const WaTimeline *timeline)
 {
 	const WaCatalogue *catalogue = question->catalogue;
-	const WaLineage *lineage = &roots->lineages[timeline];
-	uint32_t	tli = catalogue->timelines[timeline].tli;
-	const WaBackup *backup;
-	WaRoot		root = {.window = true, .lineage = timeline};
-	WaPlace		begin;
+	int64_t		last;
 
-	if (!wa_times_first(question->times, lineage, roots->window_us,
-						question->now_us + AHEAD_US, &begin))
-		return WA_OK;			/* was over before */
-	root.place.tli = lineage->stretches[0].tli;
+	if (question->policy.backups == 0 ||
+		!last_written(question, timeline, &last))
+		return false;
+	for (size_t i = 0; i < catalogue->timelines_count; i++)
+	{
+		const WaTimeline *later = &catalogue->timelines[i];
+		uint32_t	own = 0;
+
+		if (later->tli == timeline->tli ||
+			wa_history_find(&later->history, timeline->tli) == NULL)
+			continue;
+		for (size_t j = 0; j < catalogue->backups_count; j++)
+		{
+			const WaBackup *backup = &catalogue->backups[j];
+			int64_t		us;
+
+			own += backup->stored && backup->tli == later->tli &&
+				usable(catalogue, backup) && began(question, backup, &us) &&
+				us > last;
+		}
+		if (own >= question->policy.backups)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Might anybody still recover to this timeline?  It was over before the
+ * window when nothing was written on it since; without a window, when another
+ * one has taken its place.  But that which PostgreSQL takes for the latest,
+ * the last before a number without a history, is recovered to by everybody
+ * who does not say otherwise.
+ */
+static bool
+is_living(const WaRetainQuestion *question, size_t i, const Window *window)
+{
+	const WaCatalogue *catalogue = question->catalogue;
+	const WaTimeline *timeline = &catalogue->timelines[i];
+	int64_t		us;
+
+	if (i + 1 == catalogue->timelines_count ||
+		catalogue->timelines[i + 1].tli != timeline->tli + 1)
+		return true;
+	if (question->policy.window_us == 0)
+		return !is_succeeded(question, timeline);
+	return !window->known || !last_written(question, timeline, &us) ||
+		us >= window->begin_us;
+}
+
+/*
+ * The segment in which the window begins on the way to a timeline; its end
+ * when it had no commit since.  A silence longer than the window, or a clock
+ * that leapt, is followed by a window that reaches back before it.
+ */
+static uint64_t
+begin_of_window(const WaRetainQuestion *question, const WaLineage *lineage,
+				const Window *window)
+{
+	int64_t		until = question->now_us + AHEAD_US;
+	int64_t		before;
+	WaPlace		begin;
+	WaPlace		earlier;
+
+	if (!wa_times_first(question->times, lineage, window->begin_us, until,
+						&begin))
+		return UINT64_MAX;
+	if (begin.segno > 0 &&
+		wa_times_last(question->times, lineage, begin.segno - 1, &before) &&
+		before < window->begin_us - question->policy.window_us &&
+		wa_times_first(question->times, lineage,
+					   before - question->policy.window_us, until, &earlier))
+		return earlier.segno;
+	return begin.segno;
+}
+
+static WaCode
+keep_window(const WaRetainQuestion *question, size_t i, const Window *window,
+			WaRoots *roots, WaError *err)
+{
+	const WaCatalogue *catalogue = question->catalogue;
+	const WaLineage *lineage = &roots->lineages[i];
+	uint32_t	tli = catalogue->timelines[i].tli;
+	bool		stored = any_stored(catalogue);
+	WaRoot		root = {.timeline = i, .window = true};
+	const WaBackup *backup;
+
 	if (question->policy.window_us == 0)
 		return add_root(roots, err, root, "no window ends, and the archive is "
 						"no larger than it may be");
-	backup = wa_retain_backup_before(catalogue, lineage, begin,
-									 any_stored(catalogue));
+	if (!window->known)
+		return add_root(roots, err, root, "no point in time is known to which "
+						"the cluster can be recovered");
+	if (lies_ahead(question, lineage))
+		return add_root(roots, err, root, "the last commits on timeline %"
+						PRIu32 " lie in the future", tli);
+	backup = wa_retain_backup_before(catalogue, lineage,
+									 begin_of_window(question, lineage,
+													 window), stored);
 	if (backup == NULL)
-		return add_root(roots, err, root,
-						"no backup is known from before the window on "
-						"timeline %" PRIu32, tli);
-	root.place = start_of(backup);
-	root.releases = true;
+		return add_root(roots, err, root, "no backup is known from before the "
+						"window on timeline %" PRIu32, tli);
+	root.segno = backup->start_segno;
 	return add_root(roots, err, root,
 					"backup %s, the last before the window on timeline %"
-					PRIu32, backup->id, tli);
+					PRIu32 "%s", backup->id, tli,
+					stored ? "" : ", if it still exists where you keep it");
 }
 
+/* ---- so many backups -------------------------------------------------------- */
+
+/*
+ * Keep the newest backups whose data is here, on the way to each timeline by
+ * itself: another one's backups are of no use to it.
+ */
 static WaCode
-keep_window(const WaRetainQuestion *question, WaPlan *plan, WaRoots *roots,
+keep_newest(const WaRetainQuestion *question, size_t i, WaRoots *roots,
 			WaError *err)
 {
-	/* a size alone shrinks a window without an end */
-	if (question->policy.window_us == 0)
-		roots->window_us = INT64_MIN;
-	else
+	const WaCatalogue *catalogue = question->catalogue;
+	const WaLineage *lineage = &roots->lineages[i];
+	WaRoot		root = {.timeline = i, .segno = UINT64_MAX};
+	uint32_t	found = 0;
+
+	while (found < question->policy.backups)
 	{
-		find_window(question, roots, plan);
-		if (!roots->window_known)
-			return add_root(roots, err, everything, "no point in time is "
-							"known to which the cluster can be recovered");
-	}
-	for (size_t i = 0; i < question->catalogue->timelines_count; i++)
-		if (keep_window_of(question, i, roots, err) != WA_OK)
+		/* one that began before, wherever it ended */
+		const WaBackup *newest = NULL;
+
+		for (size_t j = 0; j < catalogue->backups_count; j++)
+		{
+			const WaBackup *backup = &catalogue->backups[j];
+
+			if (backup->stored && usable(catalogue, backup) &&
+				on_the_way(lineage, backup) &&
+				backup->start_segno < root.segno &&
+				(newest == NULL || backup->history.start_lsn >
+				 newest->history.start_lsn))
+				newest = backup;
+		}
+		if (newest == NULL)
+			break;
+		found++;
+		root.segno = newest->start_segno;
+		if (add_root(roots, err, root, "backup %s, one of the newest %" PRIu32
+					 " of timeline %" PRIu32, newest->id,
+					 question->policy.backups,
+					 catalogue->timelines[i].tli) != WA_OK)
 			return err->code;
-	return WA_OK;
+	}
+	if (found == question->policy.backups)
+		return WA_OK;
+	root.segno = 0;
+	return add_root(roots, err, root, "of %" PRIu32 " backups to be kept for "
+					"timeline %" PRIu32 " %" PRIu32 " are in the archive",
+					question->policy.backups, catalogue->timelines[i].tli,
+					found);
 }
+
+/* ---- all of them ------------------------------------------------------------ */
 
 bool
 wa_roots_shrink(const WaRetainQuestion *question, WaRoots *roots)
@@ -348,14 +493,13 @@ wa_roots_shrink(const WaRetainQuestion *question, WaRoots *roots)
 			const WaBackup *backup = &catalogue->backups[j];
 
 			if (backup->stored && usable(catalogue, backup) &&
-				on_the_way(&roots->lineages[root->lineage], backup) &&
-				backup->start_segno > root->place.segno &&
+				on_the_way(&roots->lineages[root->timeline], backup) &&
+				backup->start_segno > root->segno &&
 				(newer == NULL || backup->history.start_lsn <
 				 newer->history.start_lsn))
 				newer = backup;
 		}
-		if (newer != NULL &&
-			(oldest == NULL || root->place.segno < oldest->place.segno))
+		if (newer != NULL && (oldest == NULL || root->segno < oldest->segno))
 		{
 			oldest = root;
 			next = newer;
@@ -363,16 +507,13 @@ wa_roots_shrink(const WaRetainQuestion *question, WaRoots *roots)
 	}
 	if (oldest == NULL)
 		return false;
-	oldest->place = start_of(next);
-	oldest->releases = true;
+	oldest->segno = next->start_segno;
 	snprintf(oldest->why, sizeof(oldest->why),
 			 "backup %s, to which the size of the archive shrank the window "
 			 "on timeline %" PRIu32, next->id,
-			 catalogue->timelines[oldest->lineage].tli);
+			 catalogue->timelines[oldest->timeline].tli);
 	return true;
 }
-
-/* ---- pins ------------------------------------------------------------------- */
 
 static WaCode
 keep_pins(const WaRetainQuestion *question, WaRoots *roots, WaError *err)
@@ -384,7 +525,7 @@ keep_pins(const WaRetainQuestion *question, WaRoots *roots, WaError *err)
 
 		if (pin->expires && pin->expires_us <= question->now_us)
 			continue;
-		root.place.segno = pin->keep_from /
+		root.segno = pin->keep_from /
 			question->catalogue->marker.segment_bytes;
 		if (add_root(roots, err, root, "pin \"%s\"", pin->name) != WA_OK)
 			return err->code;
@@ -392,54 +533,71 @@ keep_pins(const WaRetainQuestion *question, WaRoots *roots, WaError *err)
 	return WA_OK;
 }
 
-/* ---- all of them ------------------------------------------------------------ */
+/* What the policy wants kept on the way to one timeline. */
+static WaCode
+keep_timeline(const WaRetainQuestion *question, size_t i,
+			  const Window *window, WaRoots *roots, WaError *err)
+{
+	const WaPolicy *policy = &question->policy;
+	WaRoot		whole = {.timeline = i};
+
+	/* backups elsewhere are not counted: who has only those needs a window */
+	bool		counts = policy->backups > 0 &&
+		any_stored(question->catalogue);
+
+	roots->living[i] = is_living(question, i, window);
+	if (!roots->living[i])
+		return WA_OK;
+	if (counts && keep_newest(question, i, roots, err) != WA_OK)
+		return err->code;
+	if (policy->window_us > 0 || (policy->bytes > 0 && policy->backups == 0))
+		return keep_window(question, i, window, roots, err);
+	if (counts)
+		return WA_OK;
+	return add_root(roots, err, whole, policy->backups > 0 ?
+					"there is no backup in the archive that could be counted" :
+					"no retention is set");
+}
 
 WaCode
 wa_roots_find(const WaRetainQuestion *question, WaPlan *plan, WaRoots *roots,
 			  WaError *err)
 {
 	const WaCatalogue *catalogue = question->catalogue;
-	const WaPolicy *policy = &question->policy;
+	Window		window = {0};
 
 	memset(roots, 0, sizeof(*roots));
 	roots->lineages = calloc(catalogue->timelines_count + 1,
 							 sizeof(WaLineage));
-	if (roots->lineages == NULL)
+	roots->living = calloc(catalogue->timelines_count + 1, sizeof(bool));
+	if (roots->lineages == NULL || roots->living == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory");
 	for (size_t i = 0; i < catalogue->timelines_count; i++)
 		if (!wa_lineage_of(catalogue, &catalogue->timelines[i],
 						   &roots->lineages[i]))
 			return wa_fail(err, WA_NO_MEMORY, "out of memory");
-
-	if (catalogue->timelines_count == 0)
-		return WA_OK;
 	look_for_doubts(question, plan);
-	if (policy->backups == 0 && policy->window_us == 0 && policy->bytes == 0)
-		return add_root(roots, err, everything, "no retention is set");
-	if (policy->backups > 0 && keep_backups(question, roots, err) != WA_OK)
-		return err->code;
-	if ((policy->window_us > 0 ||
-		 (policy->bytes > 0 && policy->backups == 0)) &&
-		keep_window(question, plan, roots, err) != WA_OK)
-		return err->code;
+	if (question->policy.window_us > 0)
+		find_window(question, roots, plan, &window);
+	for (size_t i = 0; i < catalogue->timelines_count; i++)
+		if (keep_timeline(question, i, &window, roots, err) != WA_OK)
+			return err->code;
 	return keep_pins(question, roots, err);
 }
 
-uint64_t
-wa_root_floor(const WaRoot *root, const WaRetainQuestion *question,
-			  size_t timeline)
+bool
+wa_root_holds(const WaRoots *roots, const WaRoot *root, WaPlace place)
 {
-	const WaTimeline *reached = &question->catalogue->timelines[timeline];
-	const WaHistoryEntry *entry;
+	return place.segno >= root->segno &&
+		(root->any_timeline ||
+		 wa_lineage_holds(&roots->lineages[root->timeline], place));
+}
 
-	if (root->any_timeline || root->place.tli == reached->tli)
-		return root->place.segno;
-	entry = wa_history_find(&reached->history, root->place.tli);
-	if (entry != NULL && entry->end != UINT64_MAX &&
-		entry->end / question->catalogue->marker.segment_bytes >=
-		root->place.segno)
-		return root->place.segno;
-	return UINT64_MAX;
+bool
+wa_root_releases(const WaRoots *roots, const WaRoot *root, WaPlace place)
+{
+	return place.segno < root->segno && !root->any_timeline &&
+		wa_lineage_holds(&roots->lineages[root->timeline], place);
 }
 
 void
@@ -449,6 +607,7 @@ wa_roots_free(const WaRetainQuestion *question, WaRoots *roots)
 		 i < question->catalogue->timelines_count; i++)
 		wa_lineage_free(&roots->lineages[i]);
 	free(roots->lineages);
+	free(roots->living);
 	free(roots->roots);
 	memset(roots, 0, sizeof(*roots));
 }

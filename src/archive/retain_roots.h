@@ -1,19 +1,22 @@
 /*
  * retain_roots.h
- *	  From which places on must everything stay?
+ *	  From which places on must everything stay, on the way to each timeline?
  */
 #ifndef WA_RETAIN_ROOTS_H
 #define WA_RETAIN_ROOTS_H
 
 #include "archive/retain.h"
 
+/*
+ * On the way to one timeline everything stays from a number on, and what lies
+ * before it is needed by nothing on that way; a pin holds on every way.
+ */
 typedef struct WaRoot
 {
-	bool		any_timeline;	/* else that of the place, and what left it later */
-	WaPlace		place;
-	bool		releases;		/* what lies before it on the way there may go */
-	bool		window;			/* of the window, which the size may shrink */
-	size_t		lineage;		/* for which timeline of the catalogue, then */
+	bool		any_timeline;
+	size_t		timeline;		/* otherwise: its index in the catalogue */
+	uint64_t	segno;
+	bool		window;			/* the size may move it on */
 	char		why[WA_REASON_BYTES / 2];
 } WaRoot;
 
@@ -22,8 +25,8 @@ typedef struct WaRoots
 	size_t		count;
 	WaRoot	   *roots;
 	WaLineage  *lineages;		/* of each timeline of the catalogue */
-	bool		window_known;
-	int64_t		window_us;		/* where the window begins */
+	bool	   *living;			/* each of them: has roots, also if they hold
+								 * nothing */
 } WaRoots;
 
 /*
@@ -39,13 +42,13 @@ extern WaCode wa_roots_find(const WaRetainQuestion *question, WaPlan *plan,
  */
 extern bool wa_roots_shrink(const WaRetainQuestion *question, WaRoots *roots);
 
-/*
- * From which number on does a root keep segments of a timeline?  UINT64_MAX:
- * none.
- */
-extern uint64_t wa_root_floor(const WaRoot *root,
-							  const WaRetainQuestion *question,
-							  size_t timeline);
+/* Is the segment on the way that a root is for, and from it on? */
+extern bool wa_root_holds(const WaRoots *roots, const WaRoot *root,
+						  WaPlace place);
+
+/* ... or before it? */
+extern bool wa_root_releases(const WaRoots *roots, const WaRoot *root,
+							 WaPlace place);
 
 /* Safe on zeroed roots. */
 extern void wa_roots_free(const WaRetainQuestion *question, WaRoots *roots);

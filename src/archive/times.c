@@ -34,6 +34,8 @@ take_segment(void *arg, const WaSegmentRow *row, WaError *err)
 	memset(segment, 0, sizeof(*segment));
 	segment->place = row->place;
 	segment->stored_bytes = row->stat.bytes;
+	if (row->envelope != NULL)
+		segment->archived_us = row->envelope->archived_at_us;
 	segment->known = row->envelope != NULL && row->envelope->scanned;
 	if (segment->known && row->envelope->scan.transactions > 0)
 		add_time(segment, row->envelope->scan.earliest_us,

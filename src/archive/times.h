@@ -14,6 +14,7 @@ typedef struct WaSegmentTime
 	bool		commits;		/* commits or aborts, from .. to: */
 	int64_t		earliest_us;	/* microseconds since 1970-01-01 UTC */
 	int64_t		latest_us;
+	int64_t		archived_us;	/* when it was stored; 0: not known */
 	uint64_t	stored_bytes;
 } WaSegmentTime;
 
@@ -50,7 +51,7 @@ extern void wa_times_stretch(const WaTimes *times, const WaStretch *stretch,
 extern bool wa_times_first(const WaTimes *times, const WaLineage *lineage,
 						   int64_t from_us, int64_t to_us, WaPlace *place);
 
-/* The last commit up to a segment along a lineage; false: none is known. */
+/* The last commit in or before a segment along a lineage; false: none is known. */
 extern bool wa_times_last(const WaTimes *times, const WaLineage *lineage,
 						  uint64_t up_to, int64_t *us);
 

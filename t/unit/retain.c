@@ -241,6 +241,7 @@ ask(const World *w)
 			time->known = segment->known;
 			time->commits = segment->commits;
 			time->earliest_us = time->latest_us = segment->us;
+			time->archived_us = segment->known ? segment->us + SECOND : 0;
 			time->stored_bytes = MB;
 			asked.all_times.count++;
 		}
@@ -396,56 +397,76 @@ window_holds(const World *before, const World *after)
 	return true;
 }
 
-/* Everything that a backup can be recovered to is there as before. */
+/* Might somebody recover to that timeline, beyond doubt? */
 static bool
-backup_holds(const World *before, const World *after, const WaBackup *backup)
+surely_living(const World *w, int tli)
 {
-	for (int t = 1; t <= before->timelines; t++)
-		for (int s = (int) backup->start_segno; s < SEGMENTS; s++)
+	int64_t		newest = newest_point(w);
+
+	if (tli == w->timelines)
+		return true;			/* the latest */
+	for (int s = w->fork[tli] + 1; s < SEGMENTS; s++)
+	{
+		const Segment *segment = &w->segments[tli][s];
+		bool		later = false;
+
+		if (!segment->there || !segment->commits)
+			continue;
+		if (w->policy.window_us > 0 && newest > 0)
 		{
-			int			from = owner(before, t, s);
-
-			if (owner(before, t, (int) backup->start_segno) ==
-				(int) backup->tli && before->segments[from][s].there &&
-				!after->segments[from][s].there)
-			{
-				diag("backup %s, timeline %d, segment %d", backup->id, from, s);
-				return false;
-			}
+			if (segment->us >= newest - w->policy.window_us)
+				return true;
+			continue;
 		}
-	return true;
+		/* no backup of another timeline began after that */
+		for (int i = 0; i < w->backups_count; i++)
+			later = later || ((int) w->backups[i].tli != tli &&
+							  w->segments[w->backups[i].tli]
+							  [w->backups[i].start_segno].us >= segment->us);
+		if (!later)
+			return true;
+	}
+	return false;
 }
 
-static int64_t
-stopped(const WaBackup *backup)
-{
-	int64_t		us;
-
-	must(wa_backuphistory_time(backup->history.stop_time, &us));
-	return us;
-}
-
+/* The newest backups on the way to a timeline lead there as before. */
 static bool
 counted_backups_hold(const World *before, const World *after)
 {
-	const WaBackup *usable[BACKUPS];
-	int			count = 0;
-	int			wanted = (int) before->policy.backups;
-
-	for (int i = 0; i < before->backups_count; i++)
-		if (before->backups[i].stored && whole(before, &before->backups[i]))
-			usable[count++] = &before->backups[i];
-	if (wanted == 0)
-		return true;
-	for (int i = 0; i < count; i++)
+	for (int t = 1; t <= before->timelines && before->policy.backups > 0; t++)
 	{
-		int			newer = 0;
+		int			newest_first = SEGMENTS;
 
-		for (int j = 0; j < count; j++)
-			newer += j != i && stopped(usable[j]) >= stopped(usable[i]);
-		if ((newer < wanted || count < wanted) &&
-			!backup_holds(before, after, usable[i]))
-			return false;
+		if (!surely_living(before, t))
+			continue;
+		for (uint32_t found = 0; found < before->policy.backups &&
+			 newest_first > 0; found++)
+		{
+			int			next = 0;
+
+			for (int i = 0; i < before->backups_count; i++)
+			{
+				const WaBackup *backup = &before->backups[i];
+
+				if (backup->stored && on_way(before, t, backup) &&
+					whole(before, backup) &&
+					(int) backup->start_segno < newest_first &&
+					(int) backup->start_segno > next)
+					next = (int) backup->start_segno;
+			}
+			newest_first = next;
+		}
+		for (int s = newest_first; s < SEGMENTS && any_stored(before); s++)
+		{
+			int			from = owner(before, t, s);
+
+			if (before->segments[from][s].there &&
+				!after->segments[from][s].there)
+			{
+				diag("timeline %d, segment %d of %d", t, s, from);
+				return false;
+			}
+		}
 	}
 	return true;
 }
@@ -592,11 +613,12 @@ test_window(void)
 	ask(&world);
 	is_int(first_kept(1), 48, "from the last backup before the window on");
 	is_str(reason_of(WA_GROUP_SEGMENTS, 59),
-		   "backup b2, the last before the window on timeline 1", "why");
-	is_str(reason_of(WA_GROUP_SEGMENTS, 1), "before the start of backup b2, "
-		   "the last before the window on timeline 1", "and why not");
-	is_str(reason_of(WA_GROUP_BACKUP_HISTORY, 30), "before the start of backup "
-		   "b2, the last before the window on timeline 1", "its backup");
+		   "backup b2, the last before the window on timeline 1, if it still "
+		   "exists where you keep it", "why");
+	has_str(reason_of(WA_GROUP_SEGMENTS, 1), "before the start of backup b2, "
+			"the last before the window on timeline 1", "and why not");
+	has_str(reason_of(WA_GROUP_BACKUP_HISTORY, 30), "before the start of backup "
+			"b2, the last before the window on timeline 1", "its backup");
 	world.policy.window_us = 11 * TEN_MINUTES;
 	ask(&world);
 	is_int(first_kept(1), 30, "one that ended in it is not before it");
@@ -630,6 +652,15 @@ test_window(void)
 	ask(&world);
 	is_int(first_kept(1), 1, "no times at all: all stays");
 
+	/* silence for longer than the window, or a clock that leapt */
+	three_backups(false);
+	world.policy.window_us = 10 * TEN_MINUTES;
+	for (int s = 55; s < SEGMENTS; s++)
+		world.segments[1][s].us += 1000 * TEN_MINUTES;
+	world.now_us += 1000 * TEN_MINUTES;
+	ask(&world);
+	is_int(first_kept(1), 30, "the window reaches back before a silence");
+
 	/* a hole behind the last backup: nothing is recoverable behind it */
 	three_backups(false);
 	world.policy.window_us = 10 * TEN_MINUTES;
@@ -660,19 +691,17 @@ test_count(void)
 	world.policy.backups = 4;
 	ask(&world);
 	is_int(first_kept(1), 1, "four of three: all stays");
-	is_str(reason_of(WA_GROUP_SEGMENTS, 1), "of 4 backups to be kept 3 are in "
-		   "the archive", "why");
+	is_str(reason_of(WA_GROUP_SEGMENTS, 1), "of 4 backups to be kept for "
+		   "timeline 1 3 are in the archive", "why");
 	three_backups(false);
 	world.policy.backups = 1;
 	ask(&world);
 	is_int(first_kept(1), 1, "those known from files alone do not count");
-
-	/* the clock was wrong when the last one was taken */
-	three_backups(true);
-	put_time(world.backups[2].history.stop_time, NOON_US - 86400 * SECOND);
-	world.policy.backups = 1;
+	has_str(reason_of(WA_GROUP_SEGMENTS, 1), "no backup in the archive that "
+			"could be counted", "why");
+	world.policy.window_us = 10 * TEN_MINUTES;
 	ask(&world);
-	is_int(first_kept(1), 30, "the newest by the clock and by its place stay");
+	is_int(first_kept(1), 48, "with a window the count is silent then");
 
 	/* with a window: what either wants */
 	three_backups(true);
@@ -750,6 +779,14 @@ test_doubts(void)
 {
 	static WaDoubt doubt;
 
+	/* its end has not been archived yet */
+	three_backups(false);
+	world.policy.window_us = 10 * TEN_MINUTES;
+	add_backup(&world, 1, 58, 59, false);
+	world.segments[1][59].there = false;
+	ask(&world);
+	is_int(first_kept(1), 30, "a backup that is still to come is no doubt");
+
 	for (int what = 0; what < 3; what++)
 	{
 		three_backups(what == 1);
@@ -806,17 +843,63 @@ test_branches(void)
 	is_int(first_kept(2), 50, "the new timeline, from its last backup on");
 	is_int(first_kept(1), 0, "the old one was over");
 
-	world.policy.window_us = 45 * TEN_MINUTES;
+	world.policy.window_us = 45 * TEN_MINUTES;	/* begins in its segment 54 */
 	ask(&world);
-	is_int(first_kept(1), 30, "it was not before a longer window began");
+	has_str(reason_of(WA_GROUP_SEGMENTS, 34), "on timeline 2", "on both ways");
+	has_str(reason_of(WA_GROUP_SEGMENTS, 47), "before the start of backup b2",
+			"what lies behind the switch is on the way to nothing else");
+	has_str(reason_of(WA_GROUP_SEGMENTS, 59), "backup b2, the last before the "
+			"window on timeline 1", "it was not over before a longer window");
 
-	/* what no backup leads to is not known to be over */
+	/* when its end was written is not known */
 	world.policy.window_us = 5 * TEN_MINUTES;
-	world.segments[1][40].known = world.segments[1][40].commits = false;
+	world.segments[1][59].known = world.segments[1][59].commits = false;
 	ask(&world);
-	is_int(first_kept(1), 36, "what is not known to be over stays");
-	has_str(reason_of(WA_GROUP_SEGMENTS, 40), "leads to no backup that is kept",
-			"why");
+	is_int(first_kept(1), 48, "what is not known to be over is not");
+
+	/* PostgreSQL recovers to the last timeline by itself, however old */
+	three_backups(false);
+	world.timelines = 2;
+	world.parent[2] = 1;
+	world.fork[2] = 20;
+	world.segments[2][20] = world.segments[1][20];
+	world.policy.window_us = 5 * TEN_MINUTES;
+	ask(&world);
+	has_str(reason_of(WA_GROUP_SEGMENTS, 10), "backup b0, the last before the "
+			"window on timeline 2", "the latest timeline is never over");
+
+	/* a count alone: until another timeline has as many of its own */
+	three_backups(true);
+	world.timelines = 3;
+	for (int t = 2; t <= 3; t++)
+	{
+		world.parent[t] = t - 1;
+		world.fork[t] = 20 + 30 * (t - 2);
+		for (int s = world.fork[t]; s < SEGMENTS; s++)
+			world.segments[t][s] = (Segment) {true, true, true,
+			NOON_US + (s + 70 * (t - 1)) * TEN_MINUTES};
+	}
+	world.now_us += 1000 * TEN_MINUTES;
+	add_backup(&world, 2, 30, 30, true);
+	world.policy.backups = 2;
+	ask(&world);
+	has_str(reason_of(WA_GROUP_SEGMENTS, 59), "one of the newest 2 of timeline 1",
+			"one is not enough");
+	add_backup(&world, 2, 40, 40, true);
+	ask(&world);
+	is_str(reason_of(WA_GROUP_SEGMENTS, 58), "timeline 1 was over before all "
+		   "that is kept", "two are");
+	world.segments[1][59].us = NOON_US + 500 * TEN_MINUTES;
+	ask(&world);
+	has_str(reason_of(WA_GROUP_SEGMENTS, 59), "one of the newest 2 of timeline 1",
+			"but not of one that is still written");
+
+	/* histories that contradict each other */
+	asked.entries[2][0].end = asked.entries[2][1].begin = 19 * MB;
+	wa_plan_free(&plan);
+	must(wa_retain_plan(&asked.question, &plan, &err) == WA_OK);
+	is_str(plan.doubt_reason, "the history of timeline 3 contradicts that of "
+		   "timeline 2", "contradicting histories");
 }
 
 int
