@@ -10,6 +10,7 @@
 #include "store/store.h"
 
 #define WA_KEY_MARKER	"archive.id"
+#define WA_KEY_LOCK		"prune.lock"	/* of whoever deletes or pins */
 #define WA_PREFIX_WAL	"wal"
 #define WA_PREFIX_PINS	"pins"
 

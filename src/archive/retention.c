@@ -143,15 +143,15 @@ typedef struct Prune
 WaCode
 wa_retention_lock(WaStore *store, WaError *err)
 {
-	WaCode		code = wa_store_lock(store, err);
+	WaCode		code = wa_store_lock(store, WA_KEY_LOCK, err);
 
 	if (code == WA_EXISTS)
 	{
-		wa_fail(err, WA_EXISTS, "a prune of \"%s\" is at work", store->place);
+		wa_fail(err, WA_EXISTS, "another process prunes or pins in \"%s\"",
+				store->place);
 		wa_hint(err, "Try again when it has ended.");
 	}
-	/* without locks two may run: each deletes only what its plan says */
-	return code == WA_UNSUPPORTED ? WA_OK : code;
+	return code;
 }
 
 /* Is it still the archive of which the plan was made? */
@@ -176,6 +176,9 @@ leave_directory(Prune *self, WaError *err)
 	/* of wal/ itself nothing that is empty is ever ours to remove */
 	if (strchr(self->directory, '/') == NULL)
 		return WA_OK;
+	/* what is synced must still be there */
+	if (wa_store_sync(self->store, err) != WA_OK)
+		return err->code;
 	return wa_store_remove_prefix(self->store, self->directory, err);
 }
 

@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "archive/identity.h"
 #include "archive/retention.h"
@@ -39,7 +40,8 @@ static const char usage[] =
 "                           delete all WAL before this file (%r), on every\n"
 "                           timeline, except what is pinned\n"
 "  --force                  with --before, also in an archive that is not\n"
-"                           marked as private\n"
+"                           marked as private, and outside of the data\n"
+"                           directory of a standby\n"
 "  --quiet                  print nothing but errors\n"
 "  --help                   this text\n"
 "\n"
@@ -129,6 +131,15 @@ make_plan(const Options *options, WaStore *store, const WaMarker *marker,
 		wa_hint(err, "Other servers, and backups, may need what this standby "
 				"does not. If none does, add the line \"private: yes\" to its "
 				"archive.id, or use --force.");
+		return err->code;
+	}
+	if (access("standby.signal", F_OK) != 0 && !options->force)
+	{
+		wa_fail(err, WA_REFUSED, "this is not the data directory of a standby: "
+				"there is no \"standby.signal\"");
+		wa_hint(err, "A recovery that ends runs archive_cleanup_command as "
+				"well, and could not be repeated: remove it from its "
+				"configuration. By hand, use --force.");
 		return err->code;
 	}
 	if (wa_walname_parse(options->before, &name, err) != WA_OK ||

@@ -152,9 +152,10 @@ wa_store_remove_prefix(WaStore *store, const char *prefix, WaError *err)
 }
 
 WaCode
-wa_store_lock(WaStore *store, WaError *err)
+wa_store_lock(WaStore *store, const char *key, WaError *err)
 {
-	return store->ops->lock(store, err);
+	assert(wa_key_valid(key));
+	return store->ops->lock(store, key, err);
 }
 
 WaCode

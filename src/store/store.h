@@ -88,7 +88,7 @@ typedef struct WaStoreOps
 	WaCode		(*remove) (WaStore *store, const char *key, WaError *err);
 	WaCode		(*remove_prefix) (WaStore *store, const char *prefix,
 								  WaError *err);
-	WaCode		(*lock) (WaStore *store, WaError *err);
+	WaCode		(*lock) (WaStore *store, const char *key, WaError *err);
 	WaCode		(*sweep) (WaStore *store, const char *const *tokens,
 						  int tokens_count, uint64_t *swept, WaError *err);
 	WaCode		(*free_bytes) (WaStore *store, uint64_t *bytes, WaError *err);
@@ -238,11 +238,12 @@ extern WaCode wa_store_remove_prefix(WaStore *store, const char *prefix,
 									 WaError *err);
 
 /*
- * Keep everybody else from locking the same place, until the store is closed
- * or the process ends.  WA_EXISTS when somebody has it; WA_UNSUPPORTED when
- * the place knows no locks.
+ * Keep everybody else from taking the same lock, until the store is closed or
+ * the process ends.  An empty object of that key comes into being and stays.
+ * WA_EXISTS when somebody has it; WA_UNSUPPORTED when the place knows no
+ * locks.
  */
-extern WaCode wa_store_lock(WaStore *store, WaError *err);
+extern WaCode wa_store_lock(WaStore *store, const char *key, WaError *err);
 
 /*
  * Remove abandoned temporaries: those that carry one of the tokens, and

@@ -355,23 +355,33 @@ dir_remove_prefix(WaStore *store, const char *prefix, WaError *err)
 }
 
 static WaCode
-dir_lock(WaStore *store, WaError *err)
+dir_lock(WaStore *store, const char *key, WaError *err)
 {
 	DirStore   *self = (DirStore *) store;
 	int			result;
+	int			fd;
 
-	WA_DIR_IO(self, result, flock(self->fd, LOCK_EX | LOCK_NB));
+	/* open for writing, or NFS would refuse */
+	WA_DIR_IO(self, fd, openat(self->fd, key, O_RDWR | O_CREAT | O_CLOEXEC |
+							   O_NOFOLLOW, self->options.file_mode));
+	if (fd < 0)
+		return wa_dir_fail(err, errno, "open", self, key);
+	WA_DIR_IO(self, result, flock(fd, LOCK_EX | LOCK_NB));
 	if (result == 0)
+	{
+		self->lock_fd = fd;
 		return WA_OK;
+	}
 	if (errno == EWOULDBLOCK)
-		return wa_fail(err, WA_EXISTS, "\"%s\" is locked by another process",
-					   self->path);
-	/* NFS has no locks on what is open for reading only, or none at all */
-	if (errno == EBADF || errno == ENOLCK || errno == EOPNOTSUPP ||
-		errno == ENOSYS || errno == EINVAL)
-		return wa_fail(err, WA_UNSUPPORTED, "\"%s\" cannot be locked",
-					   self->path);
-	return wa_dir_fail(err, errno, "lock", self, "");
+		wa_fail(err, WA_EXISTS, "\"%s/%s\" is locked by another process",
+				self->path, key);
+	else if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS)
+		wa_fail(err, WA_UNSUPPORTED, "the file system of \"%s\" has no locks",
+				self->path);
+	else
+		wa_dir_fail(err, errno, "lock", self, key);
+	wa_beat_close(self->options.beat, fd);
+	return err->code;
 }
 
 static WaCode
@@ -393,6 +403,8 @@ dir_close(WaStore *store)
 {
 	DirStore   *self = (DirStore *) store;
 
+	if (self->lock_fd >= 0)
+		wa_beat_close(self->options.beat, self->lock_fd);
 	wa_beat_close(self->options.beat, self->fd);
 	free(self->read_buffer);
 	free(self);
@@ -444,6 +456,7 @@ wa_store_dir_open(const char *path, const WaStoreOptions *options,
 	self->store.ops = &dir_ops;
 	self->store.place = self->path;
 	self->options = *options;
+	self->lock_fd = -1;
 	memccpy(self->path, path, 0, WA_DIR_PATH_BYTES);
 
 	WA_DIR_IO(self, self->fd, open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));

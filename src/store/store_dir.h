@@ -17,6 +17,7 @@ typedef struct DirStore
 	WaStore		store;
 	WaStoreOptions options;
 	int			fd;
+	int			lock_fd;		/* -1: no lock is held */
 	uint64_t	sequence;		/* numbers temporaries where no memo does */
 	unsigned char *read_buffer; /* allocated when first needed */
 	int			dirty_count;	/* keys whose directories await fsync */
