@@ -89,9 +89,9 @@ my $plan = plan('--retention-window', "${window}s");
 my @gone = deleted($plan);
 ok(!$plan->{applied}, 'a plan');
 is(scalar(@gone), 2, 'two things go');
-is($gone[1], "$backup{1}.backup.zst", 'the history of the first backup');
+is($gone[1], "$backup{1}.backup", 'the history of the first backup');
 like($gone[0], qr/^\Q$all[0]\E to [0-9A-F]{24}$/, 'and segments from the first on');
-is($plan->{rows}{$_}[1], "before the start of backup $backup{2}, the last before the window on timeline 1, if it still exists where you keep it", "why: $_")
+is($plan->{rows}{$_}[1], "before backup $backup{2}, with which begins what is kept of timeline 1", "why: $_")
   foreach @gone;
 my ($last_gone) = $gone[0] =~ /([0-9A-F]{24})$/;
 ok($last_gone lt $start2 && grep({ $_ eq $start2 } @all), 'up to the start of the second backup');
@@ -116,8 +116,8 @@ is($stdout, "audit: restore-point week 1, keeps all WAL from $start_lsn1 on\n", 
 is(sql('SELECT name, kind, value, keep_from, created <= now(), expires IS NULL, expired, by <> \'\' FROM walarch.pins'),
 	"audit|restore-point|week 1|$start_lsn1|t|t|f|t", 'walarch.pins shows it');
 my $pinned = plan('--retention-window', "${window}s");
-is($pinned->{rows}{"$backup{1}.backup.zst"}[0], 'keep', 'its backup stays');
-like($pinned->{rows}{"$backup{1}.backup.zst"}[1], qr/^pin "audit"$/, 'because of it');
+is($pinned->{rows}{"$backup{1}.backup"}[0], 'keep', 'its backup stays');
+like($pinned->{rows}{"$backup{1}.backup"}[1], qr/^pin "audit"$/, 'because of it');
 is(scalar(grep { /^\Q$start1\E/ && $pinned->{rows}{$_}[0] eq 'keep' } keys %{ $pinned->{rows} }), 2, 'and so does its WAL');
 is(sql("SELECT walarch.pin('sql', lsn => '$start_lsn1')"), $start_lsn1, 'an LSN is pinned in SQL');
 is(sql("SELECT walarch.pin('by_time', at => '$moment{3}') = start_lsn FROM walarch.backups WHERE backup_id = '$backup{3}'"), 't', 'a point in time');
@@ -229,9 +229,9 @@ is($plan->{doubt}, undef, 'no doubt');
 my ($tail) = grep { /^00000001/ && $plan->{rows}{$_}[1] =~ /^timeline 1 was over/ } keys %{ $plan->{rows} };
 ok(defined $tail, 'what the old primary wrote behind the switch was over before the window');
 is(join(' ', sort keys %{ { map { $plan->{rows}{$_}[1] => 1 } grep { /^00000001.{16}( to|$)/ } deleted($plan) } }),
-	"before the start of backup $backup5, the last before the window on timeline 2, if it still exists where you keep it timeline 1 was over before all that is kept",
+	"before backup $backup5, with which begins what is kept of timeline 2 timeline 1 was over before all that is kept",
 	'what lies before it was on the way to the backup of the new timeline');
-is($plan->{rows}{'00000002.history.zst'}[0], 'keep', 'history files stay');
+is($plan->{rows}{'00000002.history'}[0], 'keep', 'history files stay');
 my $longer = plan('--retention-window', $window5 + 10000);
 is(join(' ', deleted($longer)), '', 'a window that reaches back to before all backups lets go of nothing');
 

@@ -190,7 +190,7 @@ show_tap_failures() {
 
 	touch "$WALARCH_COUNTS.files"
 	for file in $(cat "$WALARCH_COUNTS.files") \
-		$(cd "$TESTLOGDIR" && grep -l 'Bail out!' regress_log_* | sed 's/^regress_log_//'); do
+		$(cd "$TESTLOGDIR" && grep -l 'Bail out!' regress_log_* 2>/dev/null | sed 's/^regress_log_//'); do
 		file=$(basename "${file%.*}")
 		for log in "$TESTLOGDIR/regress_log_$file" "$TESTLOGDIR/$file"_*.log; do
 			[ ! -s "$log" ] || show "$log" 40

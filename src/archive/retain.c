@@ -129,7 +129,9 @@ give_reason(const Planner *planner, WaPlace place, WaGroup *group)
 				 holder(&planner->roots, place)->why);
 	else if ((root = releaser(&planner->roots, place)) != NULL)
 		snprintf(group->reason, sizeof(group->reason),
-				 "before the start of %s", root->why);
+				 "before backup %s, with which begins what is kept of "
+				 "timeline %" PRIu32, root->backup,
+				 planner->question->catalogue->timelines[root->timeline].tli);
 	else
 		snprintf(group->reason, sizeof(group->reason),
 				 "timeline %" PRIu32 " was over before all that is kept",

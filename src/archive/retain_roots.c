@@ -416,6 +416,7 @@ keep_window(const WaRetainQuestion *question, size_t i, const Window *window,
 		return add_root(roots, err, root, "no backup is known from before the "
 						"window on timeline %" PRIu32, tli);
 	root.segno = backup->start_segno;
+	root.backup = backup->id;
 	return add_root(roots, err, root,
 					"backup %s, the last before the window on timeline %"
 					PRIu32 "%s", backup->id, tli,
@@ -457,6 +458,7 @@ keep_newest(const WaRetainQuestion *question, size_t i, WaRoots *roots,
 			break;
 		found++;
 		root.segno = newest->start_segno;
+		root.backup = newest->id;
 		if (add_root(roots, err, root, "backup %s, one of the newest %" PRIu32
 					 " of timeline %" PRIu32, newest->id,
 					 question->policy.backups,
@@ -466,6 +468,7 @@ keep_newest(const WaRetainQuestion *question, size_t i, WaRoots *roots,
 	if (found == question->policy.backups)
 		return WA_OK;
 	root.segno = 0;
+	root.backup = NULL;
 	return add_root(roots, err, root, "of %" PRIu32 " backups to be kept for "
 					"timeline %" PRIu32 " %" PRIu32 " are in the archive",
 					question->policy.backups, catalogue->timelines[i].tli,
@@ -508,6 +511,7 @@ wa_roots_shrink(const WaRetainQuestion *question, WaRoots *roots)
 	if (oldest == NULL)
 		return false;
 	oldest->segno = next->start_segno;
+	oldest->backup = next->id;
 	snprintf(oldest->why, sizeof(oldest->why),
 			 "backup %s, to which the size of the archive shrank the window "
 			 "on timeline %" PRIu32, next->id,

@@ -16,6 +16,7 @@ typedef struct WaRoot
 	bool		any_timeline;
 	size_t		timeline;		/* otherwise: its index in the catalogue */
 	uint64_t	segno;
+	const char *backup;			/* that begins there; NULL: none does */
 	bool		window;			/* the size may move it on */
 	char		why[WA_REASON_BYTES / 2];
 } WaRoot;

@@ -113,8 +113,12 @@ wa_group_name(const WaRetention *retention, const WaGroup *group, char *name)
 	const char *slash = strrchr(group->key, '/');
 
 	if (group->kind != WA_GROUP_SEGMENTS)
-		snprintf(name, WA_GROUP_NAME_BYTES, "%s",
-				 slash != NULL ? slash + 1 : group->key);
+	{
+		const char *file = slash != NULL ? slash + 1 : group->key;
+
+		snprintf(name, WA_GROUP_NAME_BYTES, "%.*s",
+				 (int) (strlen(file) - strlen(".zst")), file);
+	}
 	else
 	{
 		wa_segment_name(first, group->tli, group->first, segment_bytes);

@@ -19,10 +19,10 @@ int			walarch_compression_level = 3;
 int			walarch_catchup_level = 1;
 int			walarch_workers = 2;
 int			walarch_timeout = 60000;
-int			walarch_retention_backups = 0;
-int			walarch_retention_size = 0;
-int			walarch_retention_window = 0;
 bool		walarch_auto_prune = false;
+static int	retention_backups = 0;
+static int	retention_size = 0; /* MB */
+static int	retention_window = 0;	/* s */
 
 /*
  * Only what the text itself can tell.  The directory is not looked at: one
@@ -99,19 +99,19 @@ walarch_settings_define(void)
 							"Newest backups with their data in the archive "
 							"that are kept, with all WAL since.",
 							"0 says nothing.",
-							&walarch_retention_backups, 0, 0, INT_MAX,
+							&retention_backups, 0, 0, INT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("walarch.retention_size",
 							"Size of the archived WAL above which the window "
 							"of retention shrinks.",
 							"0 says nothing.",
-							&walarch_retention_size, 0, 0, INT_MAX,
+							&retention_size, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
 	DefineCustomIntVariable("walarch.retention_window",
 							"Time before the newest recoverable point within "
 							"which every point stays recoverable.",
 							"0 says nothing.",
-							&walarch_retention_window, 0, 0, INT_MAX,
+							&retention_window, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("walarch.timeout",
 							"Time after which an operation on the archive "
@@ -134,9 +134,9 @@ WaPolicy
 walarch_settings_policy(void)
 {
 	WaPolicy	policy = {
-		.backups = (uint32) walarch_retention_backups,
-		.window_us = (int64) walarch_retention_window * USECS_PER_SEC,
-		.bytes = (uint64) walarch_retention_size << 20
+		.backups = (uint32) retention_backups,
+		.window_us = (int64) retention_window * USECS_PER_SEC,
+		.bytes = (uint64) retention_size << 20
 	};
 
 	return policy;

@@ -15,9 +15,6 @@ extern int	walarch_compression_level;
 extern int	walarch_catchup_level;
 extern int	walarch_workers;
 extern int	walarch_timeout;	/* ms */
-extern int	walarch_retention_backups;
-extern int	walarch_retention_size; /* MB */
-extern int	walarch_retention_window;	/* s */
 extern bool walarch_auto_prune;
 
 /* Define them; from _PG_init. */

@@ -615,10 +615,10 @@ test_window(void)
 	is_str(reason_of(WA_GROUP_SEGMENTS, 59),
 		   "backup b2, the last before the window on timeline 1, if it still "
 		   "exists where you keep it", "why");
-	has_str(reason_of(WA_GROUP_SEGMENTS, 1), "before the start of backup b2, "
-			"the last before the window on timeline 1", "and why not");
-	has_str(reason_of(WA_GROUP_BACKUP_HISTORY, 30), "before the start of backup "
-			"b2, the last before the window on timeline 1", "its backup");
+	is_str(reason_of(WA_GROUP_SEGMENTS, 1), "before backup b2, with which begins "
+		   "what is kept of timeline 1", "and why not");
+	is_str(reason_of(WA_GROUP_BACKUP_HISTORY, 30), "before backup b2, with which "
+		   "begins what is kept of timeline 1", "its backup");
 	world.policy.window_us = 11 * TEN_MINUTES;
 	ask(&world);
 	is_int(first_kept(1), 30, "one that ended in it is not before it");
@@ -846,7 +846,7 @@ test_branches(void)
 	world.policy.window_us = 45 * TEN_MINUTES;	/* begins in its segment 54 */
 	ask(&world);
 	has_str(reason_of(WA_GROUP_SEGMENTS, 34), "on timeline 2", "on both ways");
-	has_str(reason_of(WA_GROUP_SEGMENTS, 47), "before the start of backup b2",
+	has_str(reason_of(WA_GROUP_SEGMENTS, 47), "before backup b2, ",
 			"what lies behind the switch is on the way to nothing else");
 	has_str(reason_of(WA_GROUP_SEGMENTS, 59), "backup b2, the last before the "
 			"window on timeline 1", "it was not over before a longer window");
