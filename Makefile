@@ -17,6 +17,7 @@ objects  = $(patsubst %.c,%.o,$(call sources,$(1)))
 PURE   = $(call objects,src/core/*.c src/store/*.c src/archive/*.c)
 SERVER = walarch_module.o $(call objects,src/server/*.c)
 CLI    = $(call objects,src/cli/*.c)
+SECOND = $(call objects,src/recovery/*.c)
 
 # Restoring is the command's work only; the server needs no lz4 and zlib.
 CLI_ONLY = $(addprefix src/core/,sink_gzip.o sink_lz4.o) \
@@ -27,8 +28,8 @@ OBJS          = $(SERVER) $(filter-out $(CLI_ONLY),$(PURE))
 PURE_LIBS     = -lzstd -lxxhash -lpthread
 CLI_LIBS      = $(PURE_LIBS) -llz4 -lz
 SHLIB_LINK    = $(PURE_LIBS)
-SCRIPTS_built = walarch
-EXTRA_CLEAN   = $(CLI) $(filter $(CLI_ONLY),$(PURE)) build
+SCRIPTS_built = walarch walarch-recovery
+EXTRA_CLEAN   = $(CLI) $(SECOND) $(filter $(CLI_ONLY),$(PURE)) build
 
 WA_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" $(SRC)walarch.control)
 
@@ -55,24 +56,29 @@ ifneq (,$(PGXS))
 include $(PGXS)
 
 ifneq (,$(VPATH))
-$(shell mkdir -p $(sort $(dir $(OBJS) $(CLI))))
+$(shell mkdir -p $(sort $(dir $(OBJS) $(CLI) $(SECOND))))
 endif
 
 # The boundary, kept by the compiler: these files cannot see a server header.
 HARDENING := $(filter -D_FORTIFY_SOURCE=% -Wdate-time,$(CPPFLAGS))
 override CFLAGS := $(filter-out $(NOT_CLANG),$(CFLAGS))
 
-$(PURE) $(CLI): override CPPFLAGS = -I$(srcdir)/src -D_GNU_SOURCE $(HARDENING)
-$(PURE) $(CLI): override CFLAGS += $(CFLAGS_SL) -fvisibility=hidden
+$(PURE) $(CLI) $(SECOND): override CPPFLAGS = -I$(srcdir)/src -D_GNU_SOURCE $(HARDENING)
+$(SECOND): override CPPFLAGS += -I$(includedir)
+$(PURE) $(CLI) $(SECOND): override CFLAGS += $(CFLAGS_SL) -fvisibility=hidden
 $(CLI): override CPPFLAGS += -DWA_VERSION='"$(WA_VERSION)"'
 $(CLI): walarch.control
 
 # Debian's PGXS tracks no header, so any header rebuilds everything.
-$(sort $(OBJS) $(PURE) $(CLI)): $(wildcard $(SRC)src/*/*.h)
-walarch.so walarch: $(SRC)Makefile
+$(sort $(OBJS) $(PURE) $(CLI) $(SECOND)): $(wildcard $(SRC)src/*/*.h)
+walarch.so walarch walarch-recovery: $(SRC)Makefile
 
 walarch: $(CLI) $(PURE)
 	$(CC) $(CFLAGS) $(filter %.o,$^) $(LDFLAGS) $(LDFLAGS_EX) $(CLI_LIBS) -o $@
+
+# libpq would cost each restore_command some milliseconds of start-up.
+walarch-recovery: $(SECOND) $(filter-out src/cli/main.o,$(CLI)) $(PURE)
+	$(CC) $(CFLAGS) $(filter %.o,$^) $(LDFLAGS) $(LDFLAGS_EX) $(CLI_LIBS) -lpq -o $@
 
 # Unit tests: each t/unit/NAME.c is a program that prints TAP. A sanitized
 # variant has its objects and programs in a directory of its own.

@@ -85,6 +85,7 @@ my %may_include = (
 	store => 'core|store',
 	archive => 'core|store|archive',
 	cli => 'core|store|archive|cli',
+	recovery => 'core|store|archive|cli|recovery',
 	server => 'core|store|archive|server',
 	module => 'core|store|archive|server');
 my (@edges, @unknown, @tests_included, @server_headers);
@@ -111,13 +112,14 @@ foreach my $file (@sources)
 			push @server_headers, "$file: \"$what\""
 			  unless $layer eq 'server' || $layer eq 'module';
 		}
-		elsif ($what =~ m{^(postgres|fmgr|libpq|utils/|access/|server/)})
+		elsif ($what =~ m{^(postgres|fmgr|libpq/|utils/|access/|server/)}
+			|| ($what =~ m{^libpq} && $layer ne 'recovery'))
 		{
 			push @server_headers, "$file: <$what>";
 		}
 	}
 }
-none('layers: core <- store <- archive <- {server <- module, cli}', @edges);
+none('layers: core <- store <- archive <- {server <- module, cli <- recovery}', @edges);
 none('only src/server and walarch_module.c see server headers', @server_headers);
 none('nothing includes from t/', @tests_included);
 my @layers = grep { -d } glob('src/*');
@@ -162,7 +164,7 @@ banned('ends the process', 'exit|_exit|abort|quick_exit|_Exit',
 banned('prints', 'printf|fprintf|vfprintf|puts|fputs|perror|putchar|syslog',
 	in_layer('core|store|archive'));
 banned('the server\'s errors',
-	'ereport|elog|errmsg|ereport_domain|PG_TRY', in_layer('core|store|archive|cli'));
+	'ereport|elog|errmsg|ereport_domain|PG_TRY', in_layer('core|store|archive|cli|recovery'));
 banned('the environment or a clock',
 	'getenv|secure_getenv|time|gettimeofday|clock_gettime|clock',
 	in_layer('core|store|archive'));

@@ -77,9 +77,9 @@ my @all = segments(1);
 
 is(sql("SELECT count(*) FILTER (WHERE action = 'delete'), min(reason) FROM walarch.retention_plan()"),
 	'0|no retention is set', 'without a setting everything stays');
-my $run = prune();
-is("$run->{status}", 2, 'and the command wants a rule');
-like($run->{stderr}, qr/^walarch prune: no rule was given/, 'which it says');
+my $run = do { local $ENV{PGHOST} = '/nowhere'; prune() };
+is("$run->{status}", 2, 'without a rule, and without a server to ask, it is wrong usage');
+like($run->{stderr}, qr/^walarch prune: no rule was given, and no server could be asked: /, 'which it says');
 
 # ---- a window -------------------------------------------------------------------------
 
@@ -105,6 +105,11 @@ is($by_sql, join("\n", map { my $row = $_; join '|', map { $row->{$_} } qw(objec
 is(sql("SELECT object || '|' || kind || '|' || bytes || '|' || action || '|' || reason FROM walarch.prune()"), $by_sql,
 	'and so does walarch.prune()');
 is(join(' ', segments(1)), "@all", 'which deletes nothing by itself');
+$run = prune('--json', '-d', $primary->connstr('postgres'));
+is_deeply([ $run->{status}, decode_json($run->{stdout})->{objects} ], [ 0, $plan->{objects} ],
+	'and the command, when it is to ask the server');
+$run = prune('-d', $primary->connstr('postgres'), '--retention-window', '1s');
+is("$run->{status}", 2, 'which is one rule, and none beside it');
 is(sql("SELECT sum(bytes) = (SELECT sum(stored_bytes) FROM walarch.segments()) FROM walarch.retention_plan() WHERE kind = 'segments'"),
 	't', 'sizes are those of the objects');
 
@@ -156,6 +161,9 @@ is((walarch('unpin', '--archive', $archive, 'by_time'))[0], 0, 'it can be ended'
 set_conf($primary, 'walarch.retention_backups', 'many');
 ($status, $stdout, $stderr) = $primary->psql('postgres', 'SELECT * FROM walarch.prune(true)');
 like($stderr, qr/nothing is deleted while a setting of walarch is not valid/, 'nor while a setting is not valid');
+$run = prune('--apply', '-d', $primary->connstr('postgres'));
+is("$run->{status}", 2, 'which the command, too, does not take');
+like($run->{stderr}, qr/"many" is not a number of backups/, 'but names');
 is(join(' ', segments(1)), "@all", 'nothing');
 set_conf($primary, 'walarch.retention_backups', '0');
 

@@ -28,7 +28,8 @@ sub names
 
 foreach my $case (
 	[ qr/no archive was given/, qw(prune --retention-window 7d) ],
-	[ qr/no rule was given/, qw(prune --archive /nowhere) ],
+	[ qr/a server is asked only when no rule is given/, qw(prune --archive /nowhere --retention-window 7d --host x) ],
+	[ qr/a server is asked only when no rule is given/, qw(prune --archive /nowhere -p 1 --before), '0' x 24 ],
 	[ qr/"7 dayz" is not a length of time/, qw(prune --archive /nowhere --retention-window), '7 dayz' ],
 	[ qr/"-1" is not a number of backups/, qw(prune --archive /nowhere --retention-backups -1) ],
 	[ qr/"10GiB" is not a size/, qw(prune --archive /nowhere --retention-size 10GiB) ],

@@ -12,6 +12,7 @@
 #include "archive/identity.h"
 #include "archive/retention.h"
 #include "cli/json.h"
+#include "cli/second.h"
 #include "cli/text.h"
 
 static const char usage[] =
@@ -20,7 +21,9 @@ static const char usage[] =
 "\n"
 "Usage:\n"
 "  walarch prune --archive DIR [--retention-backups N] [--retention-window TIME]\n"
-"                [--retention-size SIZE] [--apply] [--json]\n"
+"                [--retention-size SIZE] [--apply] [--json] [--quiet]\n"
+"  walarch prune --archive DIR [-d CONNSTR] [-h HOST] [-p PORT] [-U USER]\n"
+"                [--apply] [--json] [--quiet]\n"
 "  walarch prune --archive DIR --before FILE [--force] [--quiet]\n"
 "\n"
 "Options:\n"
@@ -33,6 +36,10 @@ static const char usage[] =
 "  --retention-size SIZE    let the window begin later while WAL takes more\n"
 "                           than that, never below one backup whose data is in\n"
 "                           the archive: a number and kB, MB, GB or TB\n"
+"  -d, --dbname CONNSTR, -h, --host HOST, -p, --port PORT, -U, --username USER\n"
+"                           without a rule: ask this server for its settings\n"
+"                           walarch.retention_*; as for all tools of PostgreSQL,\n"
+"                           the environment (PGHOST ...) serves, too\n"
 "  --apply                  delete\n"
 "  --json                   one JSON object; sizes in bytes\n"
 "  --before FILE            the archive_cleanup_command of a standby that has\n"
@@ -51,7 +58,7 @@ static const char usage[] =
 "backup that cannot be restored, commits that lie in the future.\n"
 "\n"
 "Exit status: 0 done, or nothing to do; 1 failed, or nothing was deleted because\n"
-"of a doubt; 2 wrong usage.\n";
+"of a doubt; 2 wrong usage, or no rule and no server that could be asked.\n";
 
 typedef struct Options
 {
@@ -63,6 +70,7 @@ typedef struct Options
 	const char *before;
 	bool		force;
 	bool		quiet;
+	bool		server_given;
 } Options;
 
 static void
@@ -234,10 +242,10 @@ check(const Options *options)
 							"with no --json");
 	if (options->before == NULL && options->force)
 		return wa_cli_usage("prune", "--force goes with --before only");
-	if (options->before == NULL && !options->policy_given)
-		return wa_cli_usage("prune", "no rule was given: use "
-							"--retention-backups, --retention-window or "
-							"--retention-size");
+	if (options->server_given &&
+		(options->before != NULL || options->policy_given))
+		return wa_cli_usage("prune", "a server is asked only when no rule is "
+							"given");
 	return WA_EXIT_OK;
 }
 
@@ -254,7 +262,11 @@ wa_cmd_prune(int argc, char **argv)
 		{"before", required_argument, NULL, 'b'},
 		{"force", no_argument, NULL, 'f'},
 		{"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, 'h'},
+		{"dbname", required_argument, NULL, 'd'},
+		{"host", required_argument, NULL, 'h'},
+		{"port", required_argument, NULL, 'p'},
+		{"username", required_argument, NULL, 'U'},
+		{"help", no_argument, NULL, 'H'},
 		{NULL, 0, NULL, 0}
 	};
 	Options		options = {0};
@@ -264,7 +276,7 @@ wa_cmd_prune(int argc, char **argv)
 	int			c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":", long_options, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, ":d:h:p:U:", long_options, NULL)) != -1)
 	{
 		switch (c)
 		{
@@ -305,7 +317,13 @@ wa_cmd_prune(int argc, char **argv)
 			case 'q':
 				options.quiet = true;
 				break;
+			case 'd':
 			case 'h':
+			case 'p':
+			case 'U':
+				options.server_given = true;
+				break;
+			case 'H':
 				fputs(usage, stdout);
 				return WA_EXIT_OK;
 			default:
@@ -319,6 +337,8 @@ wa_cmd_prune(int argc, char **argv)
 	options.archive = wa_cli_archive(options.archive);
 	if (check(&options) != WA_EXIT_OK)
 		return WA_EXIT_USAGE;
+	if (options.before == NULL && !options.policy_given)
+		return wa_second_run(argv);
 	if (prune(&options, &doubt, &err) != WA_OK)
 	{
 		wa_cli_error("prune", &err);

@@ -1,0 +1,114 @@
+/*
+ * policy.c
+ *	  What a running server wants kept of its archive.
+ */
+#include "recovery/policy.h"
+
+#include <inttypes.h>
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "archive/identity.h"
+
+static const char query[] =
+"SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system()), "
+"coalesce(pg_catalog.current_setting('walarch.retention_backups', true), '0'), "
+"coalesce(pg_catalog.current_setting('walarch.retention_window', true), '0'), "
+"coalesce(pg_catalog.current_setting('walarch.retention_size', true), '0')";
+
+static PGconn *
+connect_to(const WaServer *server)
+{
+	const char *dbname = server->dbname;
+	const char *const keywords[] = {
+		"dbname", "host", "port", "user", "fallback_application_name", NULL
+	};
+
+	/* like the tools of PostgreSQL that work for a whole cluster */
+	if (dbname == NULL && getenv("PGDATABASE") == NULL &&
+		getenv("PGSERVICE") == NULL)
+		dbname = "postgres";
+	{
+		const char *const values[] = {
+			dbname, server->host, server->port, server->user, "walarch", NULL
+		};
+
+		return PQconnectdbParams(keywords, values, 1);
+	}
+}
+
+/* libpq ends its messages with a new line, and may give several. */
+static WaCode
+fail(WaError *err, const char *what, const char *message)
+{
+	char		line[WA_MESSAGE_BYTES / 2];
+	size_t		length = strlen(message);
+
+	while (length > 0 && message[length - 1] == '\n')
+		length--;
+	snprintf(line, sizeof(line), "%.*s", (int) length, message);
+	for (char *c = line; *c != '\0'; c++)
+		if (*c == '\n')
+			*c = ' ';
+	wa_fail(err, WA_INVALID, "%s: %s", what, line);
+	wa_hint(err, "Give a rule, such as --retention-window, or say how to reach "
+			"the server: --dbname, --host, --port, --username.");
+	return err->code;
+}
+
+static WaCode
+check_archive(const char *archive, uint64_t system_identifier, WaError *err)
+{
+	WaStoreOptions options = {0};
+	WaStore    *store;
+	WaMarker	marker;
+
+	if (wa_store_dir_open(archive, &options, &store, err) != WA_OK)
+		return err->code;
+	if (wa_identity_read(store, archive, &marker, err) == WA_OK)
+		(void) wa_identity_check(&marker, archive, system_identifier,
+								 marker.segment_bytes, err);
+	else
+		system_identifier = 0;
+	wa_store_close(store);
+	return system_identifier == 0 ||
+		marker.system_identifier != system_identifier ? err->code : WA_OK;
+}
+
+WaCode
+wa_policy_ask(const WaServer *server, const char *archive,
+			  WaServerPolicy *policy, WaError *err)
+{
+	PGconn	   *connection = connect_to(server);
+	PGresult   *result = NULL;
+	uint64_t	system_identifier = 0;
+	WaCode		code = WA_OK;
+
+	memset(policy, 0, sizeof(*policy));
+	if (PQstatus(connection) != CONNECTION_OK)
+		code = fail(err, "no rule was given, and no server could be asked",
+					PQerrorMessage(connection));
+	else
+	{
+		result = PQexec(connection, query);
+		if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1)
+			code = fail(err, "the server could not be asked for its settings",
+						PQerrorMessage(connection));
+	}
+	if (code == WA_OK)
+	{
+		system_identifier = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+		snprintf(policy->backups, WA_SETTING_BYTES, "%.60s",
+				 PQgetvalue(result, 0, 1));
+		snprintf(policy->window, WA_SETTING_BYTES, "%.60s",
+				 PQgetvalue(result, 0, 2));
+		snprintf(policy->size, WA_SETTING_BYTES, "%.60s",
+				 PQgetvalue(result, 0, 3));
+	}
+	PQclear(result);
+	PQfinish(connection);
+	return code != WA_OK ? code : check_archive(archive, system_identifier,
+												err);
+}

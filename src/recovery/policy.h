@@ -1,0 +1,36 @@
+/*
+ * policy.h
+ *	  What a running server wants kept of its archive.
+ */
+#ifndef WA_RECOVERY_POLICY_H
+#define WA_RECOVERY_POLICY_H
+
+#include "core/error.h"
+
+/* How to reach the server; NULL: as libpq finds it. */
+typedef struct WaServer
+{
+	const char *dbname;			/* or a connection string */
+	const char *host;
+	const char *port;
+	const char *user;
+} WaServer;
+
+#define WA_SETTING_BYTES	64
+
+/* The settings as the server shows them; "0" where none is set. */
+typedef struct WaServerPolicy
+{
+	char		backups[WA_SETTING_BYTES];
+	char		window[WA_SETTING_BYTES];
+	char		size[WA_SETTING_BYTES];
+} WaServerPolicy;
+
+/*
+ * Ask it.  WA_INVALID when it cannot be reached or asked; WA_WRONG_CLUSTER
+ * when the archive is that of another cluster.
+ */
+extern WaCode wa_policy_ask(const WaServer *server, const char *archive,
+							WaServerPolicy *policy, WaError *err);
+
+#endif							/* WA_RECOVERY_POLICY_H */
