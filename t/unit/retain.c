@@ -647,6 +647,11 @@ test_window(void)
 		world.segments[1][s].known = world.segments[1][s].commits = false;
 	ask(&world);
 	is_int(first_kept(1), 30, "unknown times before the window belong to it");
+	three_backups(false);
+	world.policy.window_us = 10 * TEN_MINUTES;
+	world.segments[1][20].known = world.segments[1][20].commits = false;
+	ask(&world);
+	is_int(first_kept(1), 48, "unless what follows them is older");
 	for (int s = 1; s < SEGMENTS; s++)
 		world.segments[1][s].known = world.segments[1][s].commits = false;
 	ask(&world);
@@ -779,6 +784,30 @@ test_doubts(void)
 {
 	static WaDoubt doubt;
 
+	/* of an archive that was begun after a promotion */
+	three_backups(false);
+	world.policy.window_us = 10 * TEN_MINUTES;
+	ask(&world);
+	asked.timelines[0].tli = 7;
+	asked.timelines[0].history_known = false;
+	for (size_t i = 0; i < asked.all_times.count; i++)
+		asked.times[i].place.tli = 7;
+	for (size_t i = 0; i < asked.catalogue.backups_count; i++)
+		asked.backups[i].tli = 7;
+	wa_plan_free(&plan);
+	must(wa_retain_plan(&asked.question, &plan, &err) == WA_OK);
+	is_int(first_kept(7), 48, "the first timeline there needs no history");
+
+	/* what was never counted on */
+	three_backups(true);
+	world.policy.window_us = 10 * TEN_MINUTES;
+	add_backup(&world, 1, 50, 52, false);
+	world.segments[1][51].there = false;
+	world.segments[1][53].there = false;
+	ask(&world);
+	ok(!plan.doubt, "a clone's backup is no doubt beside those in base/: %s",
+	   plan.doubt_reason);
+
 	/* its end has not been archived yet */
 	three_backups(false);
 	world.policy.window_us = 10 * TEN_MINUTES;
@@ -894,7 +923,47 @@ test_branches(void)
 	has_str(reason_of(WA_GROUP_SEGMENTS, 59), "one of the newest 2 of timeline 1",
 			"but not of one that is still written");
 
+	/* a timeline with a wrong clock is kept whole, and moves no window */
+	three_backups(false);
+	world.timelines = 2;
+	world.parent[2] = 1;
+	world.fork[2] = 35;
+	for (int s = 35; s < SEGMENTS; s++)
+		world.segments[2][s] = (Segment) {true, true, true,
+		NOON_US + (s + 100000) * TEN_MINUTES};
+	add_backup(&world, 2, 40, 40, false);
+	world.policy.window_us = 5 * TEN_MINUTES;
+	ask(&world);
+	is_int(first_kept(2), 35, "commits that lie ahead: all of that timeline");
+	has_str(reason_of(WA_GROUP_SEGMENTS, 5), "on timeline 2 lie in the future",
+			"and what leads there");
+	has_str(reason_of(WA_GROUP_SEGMENTS, 40), "before backup b2", "but no more");
+
+	/* a size moves on along the way to each timeline */
+	three_backups(true);
+	world.timelines = 2;
+	world.parent[2] = 1;
+	world.fork[2] = 20;
+	for (int s = 20; s < SEGMENTS; s++)
+		world.segments[2][s] = (Segment) {true, true, true,
+		NOON_US + (s + 10) * TEN_MINUTES};
+	world.now_us += 100 * TEN_MINUTES;
+	world.policy.bytes = MB;
+	ask(&world);
+	has_str(reason_of(WA_GROUP_SEGMENTS, 12), "shrank the window on timeline 2",
+			"not to a backup of another timeline");
+
 	/* histories that contradict each other */
+	three_backups(true);
+	world.timelines = 3;
+	for (int t = 2; t <= 3; t++)
+	{
+		world.parent[t] = t - 1;
+		world.fork[t] = 20 + 30 * (t - 2);
+	}
+	world.policy.backups = 2;
+	ask(&world);
+
 	asked.entries[2][0].end = asked.entries[2][1].begin = 19 * MB;
 	wa_plan_free(&plan);
 	must(wa_retain_plan(&asked.question, &plan, &err) == WA_OK);
