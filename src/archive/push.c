@@ -26,16 +26,27 @@
 #define PIECE_BYTES			(1024 * 1024)	/* of a streamed source */
 #define CACHED_BYTES		(256 * 1024)	/* fits into a processor's cache */
 
-/* pg_wal, too, can be on a disk that hangs. */
-static ssize_t
-read_some(WaPush *push, int fd, void *data, size_t length)
+/*
+ * Some of what is still to come of the source, at least a byte of it.  pg_wal,
+ * too, can be on a disk that hangs.
+ */
+static WaCode
+read_some(WaPush *push, int fd, void *data, uint64_t length, size_t *got,
+		  WaError *err)
 {
-	ssize_t		got;
+	ssize_t		result;
 
 	do
-		WA_BEAT(push->beat, got, read(fd, data, length));
-	while (got < 0 && errno == EINTR);
-	return got;
+		WA_BEAT(push->beat, result, read(fd, data, (size_t) length));
+	while (result < 0 && errno == EINTR);
+	if (result < 0)
+		return wa_fail_errno(err, errno, "could not read \"%s\"",
+							 push->source);
+	if (result == 0)
+		return wa_fail(err, WA_INVALID, "\"%s\" shrank while it was read",
+					   push->source);
+	*got = (size_t) result;
+	return WA_OK;
 }
 
 /* The time since the last lap belongs to *us. */
@@ -205,16 +216,12 @@ read_whole(WaPush *push, int fd, size_t size, WaError *err)
 					   push->source);
 	while (length < size)
 	{
-		ssize_t		got = read_some(push, fd, push->bench->raw + length,
-									size - length);
+		size_t		got;
 
-		if (got < 0)
-			return wa_fail_errno(err, errno, "could not read \"%s\"",
-								 push->source);
-		if (got == 0)
-			return wa_fail(err, WA_INVALID,
-						   "\"%s\" shrank while it was read", push->source);
-		length += (size_t) got;
+		if (read_some(push, fd, push->bench->raw + length, size - length,
+					  &got, err) != WA_OK)
+			return err->code;
+		length += got;
 	}
 	push->raw_held = true;
 	if (open_scan(push, &scan, err) != WA_OK)
@@ -395,23 +402,17 @@ write_streamed(WaPush *push, int level, WaError *err)
 
 	while (left > 0 && code == WA_OK)
 	{
-		size_t		some = left < PIECE_BYTES ? (size_t) left : PIECE_BYTES;
-		ssize_t		got = read_some(push, push->fd, bench->raw, some);
+		size_t		got;
 
+		code = read_some(push, push->fd, bench->raw,
+						 left < PIECE_BYTES ? left : PIECE_BYTES, &got, err);
 		wa_push_lap(push, &push->result->read_us);
-		if (got < 0)
-			code = wa_fail_errno(err, errno, "could not read \"%s\"",
-								 push->source);
-		else if (got == 0)
-			code = wa_fail(err, WA_INVALID, "\"%s\" shrank while it was read",
-						   push->source);
-		else
-		{
-			wa_scan_feed(scan, bench->raw, (size_t) got);
-			code = wa_sink_write(chain, bench->raw, (size_t) got, err);
-			left -= (uint64_t) got;
-			wa_push_lap(push, &push->result->compress_us);
-		}
+		if (code != WA_OK)
+			break;
+		wa_scan_feed(scan, bench->raw, got);
+		code = wa_sink_write(chain, bench->raw, got, err);
+		left -= got;
+		wa_push_lap(push, &push->result->compress_us);
 	}
 	if (code == WA_OK)
 		code = check_header(push, check.first, err);
@@ -466,20 +467,14 @@ wa_push_prefix(void *arg, uint32_t bytes, WaDigest *digest, WaError *err)
 							 push->source);
 	for (uint32_t left = bytes; left > 0 && code == WA_OK;)
 	{
-		ssize_t		got = read_some(push, push->fd, push->bench->raw,
-									left < PIECE_BYTES ? left : PIECE_BYTES);
+		size_t		got;
 
-		if (got < 0)
-			code = wa_fail_errno(err, errno, "could not read \"%s\"",
-								 push->source);
-		else if (got == 0)
-			code = wa_fail(err, WA_INVALID, "\"%s\" shrank while it was read",
-						   push->source);
-		else
-		{
-			wa_digest_update(state, push->bench->raw, (size_t) got);
-			left -= (uint32_t) got;
-		}
+		code = read_some(push, push->fd, push->bench->raw,
+						 left < PIECE_BYTES ? left : PIECE_BYTES, &got, err);
+		if (code != WA_OK)
+			break;
+		wa_digest_update(state, push->bench->raw, got);
+		left -= (uint32_t) got;
 	}
 	if (code == WA_OK)
 		wa_digest_result(state, digest);
