@@ -82,4 +82,33 @@ foreach my $node ($primary, $streamer)
 		'the ' . $node->name . ' has the same bytes as the archive');
 }
 
+# ---- an incomplete segment under its full name -------------------------------------
+
+# A cascaded standby that archives ends the old timeline when the standby above
+# it is promoted: what it has of the last segment goes to the archive as if it
+# were all. The old primary, which goes on, completes it.
+$shipped->stop;
+my $cascade = new_standby('cascade', $primary, 'base', streaming => $streamer);
+$cascade->start;
+switch_and_archive($primary);
+mark($primary, 'half');
+my $half = $primary->safe_psql('postgres', 'SELECT pg_current_wal_lsn()');
+my $cut = $primary->safe_psql('postgres', "SELECT pg_walfile_name('$half')");
+wait_replayed($_, $half) foreach $streamer, $cascade;
+ok(!-e object_path($archive, $cut), 'the last segment is not finished');
+$streamer->promote;
+wait_objects($archive, $cut);
+wait_line($cascade, 'new target timeline is 2');
+my $incomplete = object_raw($archive, $cut);
+write_wal($primary, 300);
+mark($primary, 'rest');
+is(switch_wal($primary), $cut, 'the old primary completes it');
+wait_status($primary, "replaced_count = 1 AND last_archived_wal >= '$cut'");
+ok($incomplete ne slurp_binary(data_file($primary, "pg_wal/$cut")), 'what had come was not all of it');
+object_is($archive, $cut, data_file($primary, "pg_wal/$cut"), 'its copy takes the place');
+is(join(' ', damaged_files($archive)), "$cut.zst.incomplete.1", 'of the incomplete one, which is kept');
+is(status_value($primary, 'failed_count, conflict_count'), '0|0', 'without a failure');
+my ($status, $stdout) = run_in('/', $ENV{WALARCH_BIN}, 'verify', '--archive', $archive, '--timeline', 1);
+is("$status $stdout" =~ /^0 .*errors 0, warnings 0/s ? 'clean' : $stdout, 'clean', 'the archive of the old timeline is in order');
+
 done_testing();

@@ -28,7 +28,7 @@ sub prune
 }
 
 # Rows of a plan: object => [ action, reason ].
-sub plan
+sub plan_of
 {
 	my (@options) = @_;
 	my $run = prune(@options, '--json');
@@ -85,7 +85,7 @@ like($run->{stderr}, qr/^walarch prune: no rule was given, and no server could b
 
 # From the last commit back to between "early2" and "late2".
 my $window = sql("SELECT ceil(extract(epoch FROM max(latest_time) - '$moment{2}'::timestamptz))::int FROM walarch.segments()");
-my $plan = plan('--retention-window', "${window}s");
+my $plan = plan_of('--retention-window', "${window}s");
 my @gone = deleted($plan);
 ok(!$plan->{applied}, 'a plan');
 is(scalar(@gone), 2, 'two things go');
@@ -108,6 +108,15 @@ is(join(' ', segments(1)), "@all", 'which deletes nothing by itself');
 $run = prune('--json', '-d', $primary->connstr('postgres'));
 is_deeply([ $run->{status}, decode_json($run->{stdout})->{objects} ], [ 0, $plan->{objects} ],
 	'and the command, when it is to ask the server');
+{
+	local $ENV{PGOPTIONS} = '-c walarch.retention_window=1s';
+	$run = prune('--json', '-d', $primary->connstr('postgres'));
+	is(scalar(grep { $_->{action} eq 'delete' } @{ decode_json($run->{stdout})->{objects} }), 0,
+		'what the session itself has set is no rule');
+}
+$run = prune('-d', $primary->connstr('template1'));
+is("$run->{status}", 2, 'and not of a database without the extension');
+like($run->{stderr}, qr/could not be asked for its settings: .*walarch/, 'which is said');
 $run = prune('-d', $primary->connstr('postgres'), '--retention-window', '1s');
 is("$run->{status}", 2, 'which is one rule, and none beside it');
 is(sql("SELECT sum(bytes) = (SELECT sum(stored_bytes) FROM walarch.segments()) FROM walarch.retention_plan() WHERE kind = 'segments'"),
@@ -120,12 +129,14 @@ my $start_lsn1 = sql("SELECT start_lsn FROM walarch.backups WHERE backup_id = '$
 is($stdout, "audit: restore-point week 1, keeps all WAL from $start_lsn1 on\n", 'from the start of the backup before it');
 is(sql('SELECT name, kind, value, keep_from, created <= now(), expires IS NULL, expired, by <> \'\' FROM walarch.pins'),
 	"audit|restore-point|week 1|$start_lsn1|t|t|f|t", 'walarch.pins shows it');
-my $pinned = plan('--retention-window', "${window}s");
+my $pinned = plan_of('--retention-window', "${window}s");
 is($pinned->{rows}{"$backup{1}.backup"}[0], 'keep', 'its backup stays');
 like($pinned->{rows}{"$backup{1}.backup"}[1], qr/^pin "audit"$/, 'because of it');
 is(scalar(grep { /^\Q$start1\E/ && $pinned->{rows}{$_}[0] eq 'keep' } keys %{ $pinned->{rows} }), 2, 'and so does its WAL');
 is(sql("SELECT walarch.pin('sql', lsn => '$start_lsn1')"), $start_lsn1, 'an LSN is pinned in SQL');
 is(sql("SELECT walarch.pin('by_time', at => '$moment{3}') = start_lsn FROM walarch.backups WHERE backup_id = '$backup{3}'"), 't', 'a point in time');
+is(sql("SELECT walarch.pin('now', at => now()) = max(start_lsn) FROM walarch.backups"), 't', 'this moment, before which the last backup ended');
+sql("SELECT walarch.unpin('now')");
 is(sql("SELECT walarch.pin('by_backup', backup => '$backup{4}', expires => now() + '1 day') = start_lsn FROM walarch.backups WHERE backup_id = '$backup{4}'"),
 	't', 'a backup');
 my %refused = (
@@ -163,7 +174,7 @@ set_conf($primary, 'walarch.retention_backups', 'many');
 like($stderr, qr/nothing is deleted while a setting of walarch is not valid/, 'nor while a setting is not valid');
 $run = prune('--apply', '-d', $primary->connstr('postgres'));
 is("$run->{status}", 2, 'which the command, too, does not take');
-like($run->{stderr}, qr/"many" is not a number of backups/, 'but names');
+like($run->{stderr}, qr/walarch\.retention_backups.*a setting of the server is not valid: /s, 'but names');
 is(join(' ', segments(1)), "@all", 'nothing');
 set_conf($primary, 'walarch.retention_backups', '0');
 
@@ -183,7 +194,7 @@ is(sql("SELECT string_agg(backup_id, ' ' ORDER BY start_lsn) FROM walarch.backup
 	join(' ', map { $backup{$_} } 2 .. 4), 'the other backups are usable');
 is(sql('SELECT count(*) FROM walarch.gaps'), 0, 'without gaps');
 is(sql('SELECT count(*) FROM walarch.verify()'), 0, 'nor any finding');
-is(join(' ', deleted(plan('--retention-window', "${window}s"))), '', 'a second plan finds nothing more');
+is(join(' ', deleted(plan_of('--retention-window', "${window}s"))), '', 'a second plan finds nothing more');
 
 sub recovered_to
 {
@@ -232,7 +243,7 @@ mark($standby, 'late 5');
 switch_and_archive($standby);
 my $backup5 = on_new('SELECT backup_id FROM walarch.backups WHERE timeline = 2');
 my $window5 = on_new("SELECT ceil(extract(epoch FROM max(latest_time) - '$moment5'::timestamptz))::int FROM walarch.segments()");
-$plan = plan('--retention-window', $window5);
+$plan = plan_of('--retention-window', $window5);
 is($plan->{doubt}, undef, 'no doubt');
 my ($tail) = grep { /^00000001/ && $plan->{rows}{$_}[1] =~ /^timeline 1 was over/ } keys %{ $plan->{rows} };
 ok(defined $tail, 'what the old primary wrote behind the switch was over before the window');
@@ -240,7 +251,7 @@ is(join(' ', sort keys %{ { map { $plan->{rows}{$_}[1] => 1 } grep { /^00000001.
 	"before backup $backup5, with which begins what is kept of timeline 2 timeline 1 was over before all that is kept",
 	'what lies before it was on the way to the backup of the new timeline');
 is($plan->{rows}{'00000002.history'}[0], 'keep', 'history files stay');
-my $longer = plan('--retention-window', $window5 + 10000);
+my $longer = plan_of('--retention-window', $window5 + 10000);
 is(join(' ', deleted($longer)), '', 'a window that reaches back to before all backups lets go of nothing');
 
 # ---- doubts --------------------------------------------------------------------------------

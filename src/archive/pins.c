@@ -220,11 +220,16 @@ no_backup_before(WaError *err)
 	return err->code;
 }
 
+/*
+ * On every timeline that had commits then or later; when none had, the moment
+ * is still to come, on the latest.
+ */
 static WaCode
 resolve_time(WaStore *store, const WaCatalogue *catalogue, int64_t at_us,
 			 WaPin *pin, WaError *err)
 {
 	WaTimes		times;
+	bool		passed = false;
 	bool		held = false;
 	WaCode		code = wa_times_read(store, catalogue, &times, err);
 
@@ -236,7 +241,12 @@ resolve_time(WaStore *store, const WaCatalogue *catalogue, int64_t at_us,
 		if (!wa_lineage_of(catalogue, &catalogue->timelines[i], &lineage))
 			code = wa_fail(err, WA_NO_MEMORY, "out of memory");
 		else if (wa_times_first(&times, &lineage, at_us, INT64_MAX, &place))
+		{
+			passed = true;
 			hold_before(catalogue, &lineage, place.segno, pin, &held);
+		}
+		else if (i + 1 == catalogue->timelines_count && !passed)
+			hold_before(catalogue, &lineage, UINT64_MAX, pin, &held);
 		wa_lineage_free(&lineage);
 	}
 	wa_times_free(&times);
@@ -250,7 +260,7 @@ typedef struct PointSearch
 	WaPlace		place;
 } PointSearch;
 
-/* The last of that name, as recovery_target_name means the first after a backup. */
+/* The last of that name. */
 static WaCode
 take_point(void *arg, const WaSegmentRow *row, WaError *err)
 {

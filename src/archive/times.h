@@ -27,8 +27,8 @@ typedef struct WaTimes
 
 /*
  * Those of all segments of the catalogue; some 50 bytes of memory for each.
- * A segment that vanished meanwhile is left out.  On success the caller
- * frees.
+ * A segment that vanished meanwhile is left out.  The caller frees; after an
+ * error there is nothing to free, and that is safe.
  */
 extern WaCode wa_times_read(WaStore *store, const WaCatalogue *catalogue,
 							WaTimes *times, WaError *err);

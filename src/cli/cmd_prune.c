@@ -178,7 +178,7 @@ report(const Options *options, const WaRetention *retention, bool done,
 	else if (!options->quiet && done)
 		printf("%" PRIu64 " objects deleted, %s\n", pruned->objects,
 			   wa_text_of_size(pruned->bytes, size));
-	else if (!options->quiet && !plan->doubt)
+	else if (!options->quiet && !plan->doubt && !options->apply)
 	{
 		uint64_t	bytes = 0;
 
@@ -223,7 +223,7 @@ prune(const Options *options, bool *doubt, WaError *err)
 	if (apply && !*doubt)
 		code = wa_retention_prune(store, options->archive, &retention, go_on,
 								  NULL, &pruned, err);
-	report(options, &retention, apply && !*doubt, &pruned);
+	report(options, &retention, apply && !*doubt && code == WA_OK, &pruned);
 	if (options->json)
 		wa_json_end();
 	wa_retention_free(&retention);

@@ -12,6 +12,15 @@
 
 #include "archive/identity.h"
 
+/*
+ * This loads the library, too: a session that has not shows what its role or
+ * its user has set, and not what the archiver goes by.  A value that was
+ * rejected would count as "says nothing", which another rule could act upon.
+ */
+static const char rejected[] =
+"SELECT detail FROM walarch.check_setup() "
+"WHERE check_name = 'settings' AND NOT ok";
+
 static const char query[] =
 "SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system()), "
 "coalesce(pg_catalog.current_setting('walarch.retention_backups', true), '0'), "
@@ -52,10 +61,7 @@ fail(WaError *err, const char *what, const char *message)
 	for (char *c = line; *c != '\0'; c++)
 		if (*c == '\n')
 			*c = ' ';
-	wa_fail(err, WA_INVALID, "%s: %s", what, line);
-	wa_hint(err, "Give a rule, such as --retention-window, or say how to reach "
-			"the server: --dbname, --host, --port, --username.");
-	return err->code;
+	return wa_fail(err, WA_INVALID, "%s: %s", what, line);
 }
 
 static WaCode
@@ -92,8 +98,18 @@ wa_policy_ask(const WaServer *server, const char *archive,
 					PQerrorMessage(connection));
 	else
 	{
-		result = PQexec(connection, query);
-		if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1)
+		result = PQexec(connection, rejected);
+		if (PQresultStatus(result) == PGRES_TUPLES_OK &&
+			PQntuples(result) == 0)
+		{
+			PQclear(result);
+			result = PQexec(connection, query);
+		}
+		else if (PQresultStatus(result) == PGRES_TUPLES_OK)
+			code = fail(err, "a setting of the server is not valid",
+						PQgetvalue(result, 0, 0));
+		if (code == WA_OK && (PQresultStatus(result) != PGRES_TUPLES_OK ||
+							  PQntuples(result) != 1))
 			code = fail(err, "the server could not be asked for its settings",
 						PQerrorMessage(connection));
 	}
@@ -109,6 +125,10 @@ wa_policy_ask(const WaServer *server, const char *archive,
 	}
 	PQclear(result);
 	PQfinish(connection);
+	if (code != WA_OK)
+		wa_hint(err, "Correct that, or give a rule, such as "
+				"--retention-window; --dbname, --host, --port and --username "
+				"say where to find a database with the extension walarch.");
 	return code != WA_OK ? code : check_archive(archive, system_identifier,
 												err);
 }
