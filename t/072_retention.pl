@@ -114,6 +114,15 @@ is_deeply([ $run->{status}, decode_json($run->{stdout})->{objects} ], [ 0, $plan
 	is(scalar(grep { $_->{action} eq 'delete' } @{ decode_json($run->{stdout})->{objects} }), 0,
 		'what the session itself has set is no rule');
 }
+{
+	my $marker = slurp_binary("$archive/archive.id");
+
+	write_binary("$archive/archive.id", $marker =~ s/^(system-identifier: )\d+/${1}4711/mr);
+	$run = prune('-d', $primary->connstr('postgres'));
+	write_binary("$archive/archive.id", $marker);
+	is("$run->{status}", 1, 'nor is that of another cluster');
+	like($run->{stderr}, qr/is the archive of the cluster with system identifier 4711/, 'which is said');
+}
 $run = prune('-d', $primary->connstr('template1'));
 is("$run->{status}", 2, 'and not of a database without the extension');
 like($run->{stderr}, qr/could not be asked for its settings: .*walarch/, 'which is said');

@@ -1,0 +1,376 @@
+/*
+ * retention.c
+ *	  Pins are written, read and refused; a plan is carried out in the order
+ *	  that leaves no hole, and not at all in what is another archive by then.
+ */
+#include "archive/retention.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "archive/identity.h"
+#include "archive/pins.h"
+#include "fixture.h"
+#include "tap.h"
+#include "walwriter.h"
+
+#define SEGMENTS	8
+#define NOON_US		INT64_C(1790000000000000)
+#define DAY_US		(INT64_C(86400) * 1000000)
+
+static WaArchive *archive;
+static WaBench *bench;
+static WaStore *store;
+static WaZstd *zstd;
+static WaMarker marker;
+static WaRetention retention;
+static WaPruned pruned;
+static WaError err;
+
+static const char *
+in_archive(const char *key)
+{
+	return path_in_scratch("archive/%s", key);
+}
+
+static bool
+there(const char *key)
+{
+	return access(in_archive(key), F_OK) == 0;
+}
+
+static const char *
+segment_key(int n)
+{
+	static char keys[4][WA_KEY_BYTES];
+	static int	turn;
+
+	snprintf(keys[++turn % 4], WA_KEY_BYTES,
+			 "wal/0000000100000000/0000000100000000%08X.zst", (unsigned) n);
+	return keys[turn % 4];
+}
+
+static void
+push(const char *name, const void *bytes, size_t length)
+{
+	WaPushResult result;
+
+	write_file("source", bytes, length);
+	must(wa_push(archive, bench, NULL, 1, name, "source", NOON_US, &result,
+				 &err) == WA_OK);
+}
+
+static void
+push_backup(int segno)
+{
+	char		name[WA_WALNAME_BYTES];
+	char		text[512];
+	int			length;
+
+	snprintf(name, sizeof(name), "0000000100000000%08X.00000028.backup",
+			 (unsigned) segno);
+	length = snprintf(text, sizeof(text),
+					  "START WAL LOCATION: 0/%X (file 0000000100000000%08X)\n"
+					  "STOP WAL LOCATION: 0/%X (file 0000000100000000%08X)\n"
+					  "CHECKPOINT LOCATION: 0/%X\nBACKUP METHOD: streamed\n"
+					  "BACKUP FROM: primary\nSTART TIME: 2026-11-23 01:00:00 UTC\n"
+					  "LABEL: x\nSTART TIMELINE: 1\n"
+					  "STOP TIME: 2026-11-23 01:00:01 UTC\nSTOP TIMELINE: 1\n",
+					  (unsigned) segno * SEG_1MB + 0x28, (unsigned) segno,
+					  (unsigned) segno * SEG_1MB + 0x100, (unsigned) segno,
+					  (unsigned) segno * SEG_1MB + 0x60);
+	push(name, text, (size_t) length);
+}
+
+static void
+open_store(void)
+{
+	WaStoreOptions options;
+
+	wa_store_close(store);
+	store_options(&options);
+	must(wa_store_dir_open(path_in_scratch("archive"), &options, &store,
+						   &err) == WA_OK);
+	must(wa_identity_read(store, "archive", &marker, &err) == WA_OK);
+}
+
+/* Segments 2 to 9, a commit a day in each, backups in 3 and 6. */
+static void
+fresh(void)
+{
+	WaArchiveConfig config;
+	WalWriter	wal;
+
+	wa_archive_close(archive);
+	remove_tree(path_in_scratch("archive"));
+	(void) unlink("walarch.known");
+	must(mkdir(path_in_scratch("archive"), 0700) == 0);
+	archive_config(&config, path_in_scratch("archive"), SEG_1MB);
+	archive = wa_archive_open(&config);
+	must(archive != NULL);
+	wal_open(&wal, SEG_1MB, 2);
+	for (int i = 0; i < SEGMENTS; i++)
+	{
+		wal_commit(&wal, NOON_US + i * DAY_US);
+		wal_switch(&wal);
+	}
+	for (int i = 0; i < SEGMENTS; i++)
+		push(wal_name(&wal, i), wal_segment(&wal, i), SEG_1MB);
+	push_backup(3);
+	push_backup(6);
+	wal_close(&wal);
+	open_store();
+}
+
+static WaCode
+plan(int days)
+{
+	WaPolicy	policy = {.window_us = days * DAY_US};
+
+	wa_retention_free(&retention);
+	return wa_retention_plan(store, &marker, zstd, policy,
+							 NOON_US + 100 * DAY_US, &retention, &err);
+}
+
+/* Called after each deletion. */
+static int	allowed;
+
+static bool
+go_on(void *arg, const WaPruned *so_far)
+{
+	return --allowed > 0;
+}
+
+static WaCode
+prune(int most)
+{
+	allowed = most;
+	return wa_retention_prune(store, "archive", &retention, go_on, NULL,
+							  &pruned, &err);
+}
+
+static void
+test_prune(void)
+{
+	fresh();
+	is_code(plan(2), WA_OK, &err, "a plan of two days");
+	is_code(prune(100), WA_OK, &err, "is carried out");
+	is_int(pruned.objects, 5, "four segments and a backup");
+	ok(pruned.bytes > 0, "so many bytes: %d", (int) pruned.bytes);
+	ok(!there(segment_key(5)) && there(segment_key(6)), "up to the backup");
+	ok(!there("wal/0000000100000000/000000010000000000000003.00000028.backup.zst"),
+	   "its history, too");
+	is_code(prune(100), WA_OK, &err, "once more");
+	is_int(pruned.objects, 0, "there is nothing more");
+
+	/* told to end */
+	for (int most = 1; most <= 4; most++)
+	{
+		fresh();
+		must(plan(2) == WA_OK);
+		is_code(prune(most), WA_CANCELLED, &err, "ended after %d", most);
+		is_int(pruned.objects, most, "so many");
+		ok(!there("wal/0000000100000000/000000010000000000000003.00000028.backup.zst"),
+		   "the backup is the first to go");
+		for (int n = 2; n <= 6; n++)
+			ok(there(segment_key(n)) == (n >= 2 + most - 1),
+			   "segment %d, from the oldest on", n);
+	}
+
+	/* somebody else was faster */
+	fresh();
+	must(plan(2) == WA_OK);
+	must(unlink(in_archive(segment_key(3))) == 0);
+	is_code(prune(100), WA_OK, &err, "one that has gone meanwhile");
+	is_int(pruned.objects, 4, "does not count");
+}
+
+static void
+test_other_archive(void)
+{
+	static const char other[] =
+		"walarch-archive: 1\nsystem-identifier: 7234567890123456789\n"
+		"archive-id: 00000000000000000000000000000000\nsegment-size: 1048576\n";
+
+	fresh();
+	must(plan(2) == WA_OK);
+	must(rename(in_archive("archive.id"), in_archive("hidden")) == 0);
+	is_code(prune(100), WA_NO_MARKER, &err, "the marker has gone meanwhile");
+	write_file(in_archive("archive.id"), other, sizeof(other) - 1);
+	is_code(prune(100), WA_CHANGED, &err, "it is another archive's meanwhile");
+	has_str(err.message, "has become another archive", "says so");
+	is_int(pruned.objects, 0, "nothing was deleted");
+	ok(there(segment_key(2)), "nothing at all");
+}
+
+static void
+test_lock(void)
+{
+	WaStore    *first;
+	struct stat st;
+
+	fresh();
+	is_code(wa_retention_lock(store, &err), WA_OK, &err, "a lock");
+	first = store;
+	store = NULL;
+	open_store();
+	is_code(wa_retention_lock(store, &err), WA_EXISTS, &err, "is had once");
+	has_str(err.message, "another process prunes or pins", "says so");
+	wa_store_close(first);
+	is_code(wa_retention_lock(store, &err), WA_OK, &err,
+			"until it is let go of");
+	must(stat(in_archive("prune.lock"), &st) == 0);
+	is_int(st.st_mode & 0777, 0600, "its mode");
+
+	fresh();
+	must(symlink("nowhere", in_archive("prune.lock")) == 0);
+	is_code(wa_retention_lock(store, &err), WA_IO, &err,
+			"a symbolic link is none");
+	ok(!there("nowhere"), "and is not followed");
+}
+
+static void
+test_prefix(void)
+{
+	fresh();
+	must(mkdir(in_archive("wal/0000000300000000"), 0700) == 0);
+	is_code(wa_store_remove_prefix(store, "wal/0000000300000000", &err), WA_OK,
+			&err, "an empty directory");
+	ok(!there("wal/0000000300000000"), "is removed");
+	is_code(wa_store_remove_prefix(store, "wal/0000000300000000", &err), WA_OK,
+			&err, "one that is not there");
+	is_code(wa_store_remove_prefix(store, "wal/0000000100000000", &err), WA_OK,
+			&err, "and one that is not empty");
+	ok(there(segment_key(2)), "stays");
+}
+
+static WaPin
+pin_of(const char *name, uint64_t keep_from)
+{
+	WaPin		pin = {.kind = WA_PIN_LSN, .keep_from = keep_from};
+
+	snprintf(pin.name, sizeof(pin.name), "%s", name);
+	snprintf(pin.value, sizeof(pin.value), "0/%X", (unsigned) keep_from);
+	snprintf(pin.by, sizeof(pin.by), "me");
+	pin.created_us = NOON_US;
+	return pin;
+}
+
+static void
+test_pins(void)
+{
+	WaPin		pin = pin_of("b", 4 * SEG_1MB + 8);
+	WaPin	   *pins;
+	size_t		count;
+	char		text[WA_PIN_TEXT_BYTES + 100];
+
+	fresh();
+	is_code(wa_pins_read(store, &pins, &count, &err), WA_OK, &err, "no pins");
+	is_int(count, 0, "none");
+	free(pins);
+	is_code(wa_pin_put(store, &pin, &err), WA_OK, &err, "a pin");
+	is_code(wa_pin_put(store, &pin, &err), WA_EXISTS, &err, "is made once");
+	pin = pin_of("a", 5 * SEG_1MB);
+	pin.expires = true;
+	pin.expires_us = NOON_US + 7 * 1000000;
+	must(wa_pin_put(store, &pin, &err) == WA_OK);
+	is_code(wa_pins_read(store, &pins, &count, &err), WA_OK, &err, "two");
+	is_int(count, 2, "in order of names");
+	is_str(pins[0].name, "a", "one");
+	ok(pins[0].expires && pins[0].expires_us == pin.expires_us &&
+	   pins[0].keep_from == pin.keep_from && pins[0].kind == WA_PIN_LSN &&
+	   pins[0].created_us == NOON_US, "what was written is read");
+	is_str(pins[0].value, pin.value, "its value");
+	is_str(pins[0].by, "me", "and who made it");
+	ok(!pins[1].expires, "the other");
+	free(pins);
+	must(plan(2) == WA_OK);
+	is_code(prune(100), WA_OK, &err, "with pins");
+	ok(!there(segment_key(3)) && there(segment_key(4)),
+	   "what is pinned stays");
+	is_code(wa_pin_remove(store, "a", &err), WA_OK, &err, "one is removed");
+	is_code(wa_pin_remove(store, "a", &err), WA_NOT_FOUND, &err, "once");
+	is_code(wa_pin_remove(store, "../archive.id", &err), WA_INVALID, &err,
+			"and nothing that is none");
+
+	/* what cannot be read: nothing is planned */
+	for (int i = 0; i < 5; i++)
+	{
+		static const char *const bad[] = {
+			"", "walarch-pin: 1\nkind: lsn\n",
+			"walarch-pin: 1\nkeep-from: 0/1x\nkind: lsn\n",
+			"walarch-pin: 1\nkeep-from: 0/1\nkind: lsn\nexpires: soon\n",
+			"walarch-pin: 1\nkeep-from: 0/1\nkind: other\n"
+		};
+
+		write_file(in_archive("pins/bad"), bad[i], strlen(bad[i]));
+		is_code(plan(2), WA_DAMAGED, &err, "a bad pin");
+		has_str(err.message, "\"bad\" is not a pin", "is named");
+	}
+	write_file(in_archive("pins/bad"), "walarch-pin: 2\nkeep: x\n", 23);
+	is_code(plan(2), WA_UNSUPPORTED, &err, "one of a later version");
+	memset(text, 'x', sizeof(text));
+	write_file(in_archive("pins/bad"), text, sizeof(text));
+	ok(plan(2) != WA_OK, "one that is too long: %s", err.message);
+	must(unlink(in_archive("pins/bad")) == 0);
+	write_file(in_archive("pins/with space"), "x", 1);
+	is_code(plan(2), WA_DAMAGED, &err, "a name that is none");
+	must(unlink(in_archive("pins/with space")) == 0);
+	write_file(in_archive("pins/.swp"), "x", 1);
+	must(mkdir(in_archive("pins/directory"), 0700) == 0);
+	is_code(plan(2), WA_OK, &err, "what is hidden, and a directory, is no pin");
+}
+
+static void
+test_before(void)
+{
+	WaPin		pin = pin_of("held", 5 * SEG_1MB);
+
+	fresh();
+	is_code(wa_retention_before(store, &marker, zstd, 7, NOON_US, &retention,
+								&err), WA_OK, &err, "all before a segment");
+	is_code(prune(100), WA_OK, &err, "goes");
+	ok(!there(segment_key(6)) && there(segment_key(7)), "and no more");
+	is_int(pruned.objects, 5 + 2, "segments and both backups");
+
+	fresh();
+	must(wa_pin_put(store, &pin, &err) == WA_OK);
+	wa_retention_free(&retention);
+	must(wa_retention_before(store, &marker, zstd, 7, NOON_US, &retention,
+							 &err) == WA_OK);
+	has_str(retention.plan.warning, "pin \"held\" holds 2 of the segments",
+			"what a pin holds is said");
+	must(prune(100) == WA_OK);
+	ok(!there(segment_key(4)) && there(segment_key(5)), "and stays");
+	ok(there("wal/0000000100000000/000000010000000000000006.00000028.backup.zst"),
+	   "with its backup");
+	must(wa_pin_remove(store, "held", &err) == WA_OK);
+	pin.expires = true;
+	pin.expires_us = NOON_US;
+	must(wa_pin_put(store, &pin, &err) == WA_OK);
+	wa_retention_free(&retention);
+	must(wa_retention_before(store, &marker, zstd, 7, NOON_US, &retention,
+							 &err) == WA_OK && prune(100) == WA_OK);
+	ok(!there(segment_key(6)), "an expired one holds nothing");
+}
+
+int
+main(void)
+{
+	scratch();
+	bench = wa_bench_open();
+	zstd = wa_zstd_open();
+	must(bench != NULL && zstd != NULL);
+	test_prune();
+	test_other_archive();
+	test_lock();
+	test_prefix();
+	test_pins();
+	test_before();
+	wa_retention_free(&retention);
+	wa_zstd_close(zstd);
+	wa_store_close(store);
+	wa_archive_close(archive);
+	wa_bench_close(bench);
+	return done_testing();
+}
