@@ -294,10 +294,11 @@ test_pins(void)
 			"and nothing that is none");
 
 	/* what cannot be read: nothing is planned */
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 6; i++)
 	{
 		static const char *const bad[] = {
 			"", "walarch-pin: 1\nkind: lsn\n",
+			"walarch-pin: 1\nkeep-from: 0/1\nvalue: x\n",
 			"walarch-pin: 1\nkeep-from: 0/1x\nkind: lsn\n",
 			"walarch-pin: 1\nkeep-from: 0/1\nkind: lsn\nexpires: soon\n",
 			"walarch-pin: 1\nkeep-from: 0/1\nkind: other\n"
@@ -327,11 +328,24 @@ test_before(void)
 	WaPin		pin = pin_of("held", 5 * SEG_1MB);
 
 	fresh();
-	is_code(wa_retention_before(store, &marker, zstd, 7, NOON_US, &retention,
+	wa_retention_free(&retention);
+	is_code(wa_retention_before(store, &marker, zstd, 6, NOON_US, &retention,
 								&err), WA_OK, &err, "all before a segment");
 	is_code(prune(100), WA_OK, &err, "goes");
-	ok(!there(segment_key(6)) && there(segment_key(7)), "and no more");
-	is_int(pruned.objects, 5 + 2, "segments and both backups");
+	ok(!there(segment_key(5)) && there(segment_key(6)), "and no more");
+	is_int(pruned.objects, 4 + 1, "segments and the backup before it");
+
+	fresh();
+	must(rename(in_archive(segment_key(3)), in_archive("wal/0000000100000000/"
+				"000000010000000000000003.partial.zst")) == 0);
+	must(rename(in_archive(segment_key(9)), in_archive("wal/0000000100000000/"
+				"000000010000000000000009.partial.zst")) == 0);
+	wa_retention_free(&retention);
+	must(wa_retention_before(store, &marker, zstd, 9, NOON_US, &retention,
+							 &err) == WA_OK && prune(100) == WA_OK);
+	ok(!there("wal/0000000100000000/000000010000000000000003.partial.zst") &&
+	   there("wal/0000000100000000/000000010000000000000009.partial.zst"),
+	   "a .partial goes with its number");
 
 	fresh();
 	must(wa_pin_put(store, &pin, &err) == WA_OK);
