@@ -420,6 +420,15 @@ wa_catalogue_free(WaCatalogue *catalogue)
 	memset(catalogue, 0, sizeof(*catalogue));
 }
 
+bool
+wa_catalogue_stores_backups(const WaCatalogue *catalogue)
+{
+	for (size_t i = 0; i < catalogue->backups_count; i++)
+		if (catalogue->backups[i].stored)
+			return true;
+	return false;
+}
+
 const WaTimeline *
 wa_catalogue_timeline(const WaCatalogue *catalogue, uint32_t tli)
 {

@@ -99,6 +99,9 @@ extern WaCode wa_catalogue_read(WaStore *store, const WaMarker *marker,
 /* Safe on a zeroed catalogue. */
 extern void wa_catalogue_free(WaCatalogue *catalogue);
 
+/* Does the archive hold the data of any base backup? */
+extern bool wa_catalogue_stores_backups(const WaCatalogue *catalogue);
+
 /* NULL when the archive has nothing of it. */
 extern const WaTimeline *wa_catalogue_timeline(const WaCatalogue *catalogue,
 											   uint32_t tli);

@@ -67,15 +67,6 @@ usable(const WaCatalogue *catalogue, const WaBackup *backup)
 	return wa_backup_usable(catalogue, backup, ignored);
 }
 
-static bool
-any_stored(const WaCatalogue *catalogue)
-{
-	for (size_t i = 0; i < catalogue->backups_count; i++)
-		if (catalogue->backups[i].stored)
-			return true;
-	return false;
-}
-
 /* Is a backup, all of what it needs, on the way that a lineage is? */
 static bool
 on_the_way(const WaLineage *lineage, const WaBackup *backup)
@@ -128,7 +119,7 @@ static void
 doubt_newest(const WaCatalogue *catalogue, WaPlan *plan)
 {
 	const WaBackup *newest = NULL;
-	bool		stored = any_stored(catalogue);
+	bool		stored = wa_catalogue_stores_backups(catalogue);
 	char		reason[WA_BACKUP_REASON_BYTES];
 
 	for (size_t i = 0; i < catalogue->backups_count; i++)
@@ -396,7 +387,7 @@ keep_window(const WaRetainQuestion *question, size_t i, const Window *window,
 	const WaCatalogue *catalogue = question->catalogue;
 	const WaLineage *lineage = &roots->lineages[i];
 	uint32_t	tli = catalogue->timelines[i].tli;
-	bool		stored = any_stored(catalogue);
+	bool		stored = wa_catalogue_stores_backups(catalogue);
 	WaRoot		root = {.timeline = i, .window = true};
 	const WaBackup *backup;
 
@@ -547,7 +538,7 @@ keep_timeline(const WaRetainQuestion *question, size_t i,
 
 	/* backups elsewhere are not counted: who has only those needs a window */
 	bool		counts = policy->backups > 0 &&
-		any_stored(question->catalogue);
+		wa_catalogue_stores_backups(question->catalogue);
 
 	roots->living[i] = is_living(question, i, window);
 	if (!roots->living[i])

@@ -27,15 +27,6 @@ somebody_waits(void *arg, const WaPruned *pruned)
 	return atomic_load(&beat->cancelled) == 0;
 }
 
-static bool
-any_stored(const WaCatalogue *catalogue)
-{
-	for (size_t i = 0; i < catalogue->backups_count; i++)
-		if (catalogue->backups[i].stored)
-			return true;
-	return false;
-}
-
 WaCode
 walarch_prune_run(const WaInquiry *inquiry, void *state, WaError *err)
 {
@@ -48,7 +39,7 @@ walarch_prune_run(const WaInquiry *inquiry, void *state, WaError *err)
 						  err) != WA_OK)
 		return err->code;
 	self->skipped = self->unless_stored &&
-		any_stored(&self->retention.catalogue);
+		wa_catalogue_stores_backups(&self->retention.catalogue);
 	if (!self->apply || self->retention.plan.doubt || self->skipped)
 		return WA_OK;
 	return wa_retention_prune(inquiry->store, inquiry->path, &self->retention,
