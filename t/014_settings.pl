@@ -34,7 +34,7 @@ sub set
 
 switch_wal($node) for 1 .. 3;
 my $status = wait_status($node, 'backlog_files >= 3');
-$node->wait_for_log(qr/archive_mode enabled, yet archiving is not configured/);
+$node->wait_for_log(qr/"?archive_mode"? enabled, yet archiving is not configured/);
 is($status->{state}, 'unconfigured', 'no archive: unconfigured');
 like($status->{state_detail}, qr/walarch\.archive is not set/, 'and why');
 is($status->{failed_count}, 0, 'nothing counts as failed');

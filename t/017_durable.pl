@@ -19,9 +19,15 @@ plan skip_all => 'tracing system calls needs root and strace'
 
 my $node = new_primary(
 	'main',
+	start => 0,
 	extra => ['--wal-segsize=1'],
 	conf => "wal_keep_size = '1GB'\nrestart_after_crash = on\nwalarch.workers = 1\n");
 my $archive = archive_dir($node);
+
+# Not configured before it can be watched: initdb may leave finished segments.
+$node->append_conf('postgresql.conf', "walarch.archive = ''");
+$node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION walarch');
 
 my $traces = 0;
 
@@ -109,8 +115,12 @@ my @syscalls = ('-e', 'trace=fsync,fdatasync,rename,renameat,renameat2,linkat,li
 
 # --- the first object of an archive, and the next
 
+switch_wal($node);
+my ($first) = sort map { /^([0-9A-F]{24})\.ready$/ ? $1 : () } slurp_dir(data_file($node, 'pg_wal/archive_status'));
+wait_for_archiver($node);
 my ($tracer, $out) = trace(@syscalls);
-my $first = switch_and_archive($node);
+set_conf($node, 'walarch.archive', $archive);
+wait_archived($node, $first);
 my $second = switch_and_archive($node);
 root_do('kill', $tracer);
 my @calls = calls($out);

@@ -173,7 +173,7 @@ foreach my $how (qw(fast immediate kill))
 	is(held($node->data_dir), 4, 'it holds as many as it may');
 	$node->backup('of_standby');
 	my $backup = $node->backup_dir . '/of_standby';
-	is(join(' ', glob("$backup/pg_stat_tmp/*"), grep { !/^[0-9A-F]{24}$|^archive_status$|^\.\.?$/ } slurp_dir("$backup/pg_wal")),
+	is(join(' ', glob("$backup/pg_stat_tmp/*"), grep { !/^[0-9A-F]{24}$|^archive_status$|^summaries$|^\.\.?$/ } slurp_dir("$backup/pg_wal")),
 		'', 'a base backup of a standby takes nothing of it along');
 	$node->safe_psql('postgres', 'SELECT pg_promote(false)');
 	end_of_recovery($node);

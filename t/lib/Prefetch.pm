@@ -293,7 +293,7 @@ sub junk_of
 
 	return join(' ',
 		(map { "process $_" } prefetchers($dir)),
-		(grep { !/^(?:[0-9A-F]{24}(?:\.partial|\.[0-9A-F]{8}\.backup)?|[0-9A-F]{8}\.history|archive_status|RECOVERYXLOG|\.\.?)$/ }
+		(grep { !/^(?:[0-9A-F]{24}(?:\.partial|\.[0-9A-F]{8}\.backup)?|[0-9A-F]{8}\.history|archive_status|summaries|RECOVERYXLOG|\.\.?)$/ }
 			  -d "$dir/pg_wal" ? slurp_dir("$dir/pg_wal") : ()));
 }
 
