@@ -59,11 +59,12 @@ for my $case (
 	is(status($node)->{state}, 'unconfigured', "\"$words\": not used");
 }
 
+my $waiting = grep { /\.ready$/ } slurp_dir(data_file($node, 'pg_wal/archive_status'));
 my $position = set('walarch.archive', $archive[0]);
 wait_archived($node);
 $status = status($node);
 is($status->{state}, 'ok', 'a directory, and archiving begins');
-is($status->{archived_count}, 3, 'with all that waited');
+is($status->{archived_count}, $waiting, 'with all that waited');
 is($status->{failed_count}, 0, 'and nothing has failed');
 
 # --- each by reload
