@@ -146,6 +146,12 @@ is(sql("SELECT walarch.pin('sql', lsn => '$start_lsn1')"), $start_lsn1, 'an LSN 
 is(sql("SELECT walarch.pin('by_time', at => '$moment{3}') = start_lsn FROM walarch.backups WHERE backup_id = '$backup{3}'"), 't', 'a point in time');
 is(sql("SELECT walarch.pin('now', at => now()) = max(start_lsn) FROM walarch.backups"), 't', 'this moment, before which the last backup ended');
 sql("SELECT walarch.unpin('now')");
+{
+	local $ENV{TZ} = 'EAST-2';
+	my $there = (walarch('pin', '--archive', $archive, 'east', '--time', '2030-06-01 12:00'))[1];
+	like($there, qr/^east: time 2030-06-01T10:00:00Z, keeps /, 'a time is noted in UTC');
+	sql("SELECT walarch.unpin('east')");
+}
 is(sql("SELECT walarch.pin('by_backup', backup => '$backup{4}', expires => now() + '1 day') = start_lsn FROM walarch.backups WHERE backup_id = '$backup{4}'"),
 	't', 'a backup');
 my %refused = (

@@ -166,7 +166,15 @@ take_value(WaPin *pin, WaPinKind kind, const char *value, int64_t *at_us)
 	if (kind == WA_PIN_LSN)
 		return wa_text_lsn(value, &pin->keep_from);
 	if (kind == WA_PIN_TIME)
-		return wa_cli_time_parse(value, at_us);
+	{
+		char		text[WA_TIME_TEXT_BYTES];
+
+		if (!wa_cli_time_parse(value, at_us))
+			return false;
+		/* whoever reads the pin may live elsewhere */
+		snprintf(pin->value, sizeof(pin->value), "%s",
+				 wa_cli_time_text(*at_us, true, text));
+	}
 	return true;
 }
 
