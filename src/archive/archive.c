@@ -123,13 +123,16 @@ attach(WaArchive *archive, WaStore *store, WaAttached *attached,
 static WaCode
 sweep_once(WaArchive *archive, WaStore *store, WaVisit *visit, WaError *err)
 {
+	WaSwept		swept;
+
 	if (archive->swept_once)
 		return WA_OK;
-	if (wa_store_sweep(store, archive->tokens, TOKENS_COUNT, &visit->swept,
+	if (wa_store_sweep(store, archive->tokens, TOKENS_COUNT, &swept,
 					   err) != WA_OK)
 		return err->code;
 	archive->swept_once = true;
-	visit->sweep_done = true;
+	visit->swept = swept.removed;
+	visit->sweep_done = swept.stayed == 0;
 	return WA_OK;
 }
 

@@ -50,7 +50,8 @@ extern const WaArchiveConfig *wa_archive_config(const WaArchive *archive);
 typedef struct WaVisit
 {
 	WaAttached	attached;
-	bool		sweep_done;		/* by this visit: the first of the process */
+	bool		sweep_done;		/* by this visit, the first of the process, and
+								 * nothing of earlier processes is left */
 	uint64_t	swept;
 	bool		free_bytes_known;
 	uint64_t	free_bytes;

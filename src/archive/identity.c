@@ -124,7 +124,7 @@ make_empty(WaStore *store, const WaIdentity *identity, bool *empty,
 {
 	int			foreign;
 	int			temporaries;
-	uint64_t	swept;
+	WaSwept		swept;
 
 	if (count_contents(store, &foreign, &temporaries, err) != WA_OK)
 		return err->code;

@@ -160,7 +160,7 @@ wa_store_lock(WaStore *store, const char *key, WaError *err)
 
 WaCode
 wa_store_sweep(WaStore *store, const char *const *tokens, int tokens_count,
-			   uint64_t *swept, WaError *err)
+			   WaSwept *swept, WaError *err)
 {
 	return store->ops->sweep(store, tokens, tokens_count, swept, err);
 }

@@ -50,6 +50,13 @@ wa_stat_equal(const WaStat *a, const WaStat *b)
 		memcmp(a->identity, b->identity, sizeof(a->identity)) == 0;
 }
 
+/* What became of abandoned temporaries. */
+typedef struct WaSwept
+{
+	uint64_t	removed;
+	uint64_t	stayed;			/* could not be removed */
+} WaSwept;
+
 typedef struct WaStoreOptions
 {
 	char		token[WA_TOKEN_BYTES];	/* part of the names of temporaries */
@@ -90,7 +97,7 @@ typedef struct WaStoreOps
 								  WaError *err);
 	WaCode		(*lock) (WaStore *store, const char *key, WaError *err);
 	WaCode		(*sweep) (WaStore *store, const char *const *tokens,
-						  int tokens_count, uint64_t *swept, WaError *err);
+						  int tokens_count, WaSwept *swept, WaError *err);
 	WaCode		(*free_bytes) (WaStore *store, uint64_t *bytes, WaError *err);
 	void		(*close) (WaStore *store);
 } WaStoreOps;
@@ -247,10 +254,11 @@ extern WaCode wa_store_lock(WaStore *store, const char *key, WaError *err);
 
 /*
  * Remove abandoned temporaries: those that carry one of the tokens, and
- * those nobody touched for a day by the clock of the place itself.
+ * those nobody touched for a day by the clock of the place itself.  One that
+ * cannot be removed is no failure.
  */
 extern WaCode wa_store_sweep(WaStore *store, const char *const *tokens,
-							 int tokens_count, uint64_t *swept, WaError *err);
+							 int tokens_count, WaSwept *swept, WaError *err);
 
 /* Room left for us. */
 extern WaCode wa_store_free_bytes(WaStore *store, uint64_t *bytes,

@@ -73,7 +73,7 @@ extern void wa_dir_put_close(WaPut *put);
 
 /* store_dir_sweep.c: abandoned temporaries */
 extern WaCode wa_dir_sweep(WaStore *store, const char *const *tokens,
-						   int tokens_count, uint64_t *swept, WaError *err);
+						   int tokens_count, WaSwept *swept, WaError *err);
 
 /* store_dir.c */
 extern WaCode wa_dir_list(WaStore *store, const char *prefix, WaListFn each,

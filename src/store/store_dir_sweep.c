@@ -19,7 +19,7 @@ typedef struct Sweep
 	const char *const *tokens;
 	int			tokens_count;
 	int64_t		now_s;			/* by the file system's own clock */
-	uint64_t	swept;
+	WaSwept    *swept;
 } Sweep;
 
 /* "<16 hexadecimal digits>-<number>": nothing else in tmp/ is ours. */
@@ -60,21 +60,23 @@ sweep_one(void *arg, const char *name, bool is_prefix, WaError *err)
 		return WA_OK;
 	WA_DIR_IO(self, result, unlinkat(self->fd, key, 0));
 	if (result == 0)
-		sweep->swept++;
+		sweep->swept->removed++;
+	else if (errno != ENOENT)
+		sweep->swept->stayed++;
 	return WA_OK;
 }
 
 WaCode
 wa_dir_sweep(WaStore *store, const char *const *tokens, int tokens_count,
-		  uint64_t *swept, WaError *err)
+			 WaSwept *swept, WaError *err)
 {
 	DirStore   *self = (DirStore *) store;
-	Sweep		sweep = {self, tokens, tokens_count, 0, 0};
+	Sweep		sweep = {self, tokens, tokens_count, 0, swept};
 	WaPut	   *probe;
 	struct stat st;
 	int			result;
 
-	*swept = 0;
+	memset(swept, 0, sizeof(*swept));
 	/* a file made now tells the time of the file system, maybe a server's */
 	if (wa_put_begin(store, "tmp/clock", &probe, err) != WA_OK)
 		return err->code;
@@ -88,6 +90,5 @@ wa_dir_sweep(WaStore *store, const char *const *tokens, int tokens_count,
 	sweep.now_s = st.st_mtim.tv_sec;
 	if (wa_dir_list(store, "tmp", sweep_one, &sweep, err) != WA_OK)
 		return err->code;
-	*swept = sweep.swept;
 	return WA_OK;
 }

@@ -378,10 +378,26 @@ open_ahead(int workers)
 	tasks = 0;
 }
 
+/* One line, since a listing of the threads is cut short when one ends. */
+static int
+count_threads(void)
+{
+	FILE	   *status = fopen("/proc/self/status", "r");
+	char		line[200];
+	int			count = 0;
+
+	must(status != NULL);
+	while (count == 0 && fgets(line, sizeof(line), status) != NULL)
+		(void) sscanf(line, "Threads: %d", &count);
+	fclose(status);
+	must(count > 0);
+	return count;
+}
+
 static int
 threads_now(void)
 {
-	return count_names("/proc/self/task") - threads_before;
+	return count_threads() - threads_before;
 }
 
 static bool
@@ -1226,8 +1242,10 @@ test_hanging(void)
 
 	/* given up when it is done: nothing is lost */
 	staged_to(2, 5);
+	set_rule("renameat2", "", 0, -1);
 	must(begin(wal(1, 2)) == WA_OK);
 	must(!wa_lookahead_answered(ahead, clock_ms, TIMEOUT_MS));
+	no_rule();
 	tasks_become(7);
 	wa_lookahead_give_up(ahead);
 	ok(visible_to(5), "given up when the run was done");
@@ -1247,6 +1265,35 @@ nothing_left(const char *what)
 	make(40, 40);
 	must(ask(wal(1, 40)) == WA_OK);
 	nothing_staged(what);
+}
+
+/* What cannot be swept stays on the list of what is to be swept. */
+static void
+test_sweep(void)
+{
+	char		left[64];
+
+	fresh(1);
+	make(0, 2);
+	must(ask(wal(1, 0)) == WA_OK);
+	snprintf(left, sizeof(left), "archive/tmp/%016x-77", lives);
+	write_file(in(left), "x", 1);
+
+	close_ahead();
+	open_archive();
+	open_ahead(1);
+	set_rule("unlinkat", "-77", EIO, 1);
+	is_code(ask(wal(1, 1)), WA_OK, &err, "a temporary cannot be removed");
+	is_int(result.visit.swept, 0, "nothing is swept");
+	ok(!result.visit.sweep_done, "which is said");
+
+	close_ahead();
+	open_archive();
+	open_ahead(1);
+	is_code(ask(wal(1, 2)), WA_OK, &err, "the next archiver");
+	is_int(result.visit.swept, 1, "sweeps it");
+	ok(result.visit.sweep_done, "which is said");
+	nothing_staged("swept");
 }
 
 static void
@@ -1713,7 +1760,7 @@ note_thread(void *tid)
 
 /* Those that are there without us; a sanitizer has one, from the first on. */
 static void
-count_threads(void)
+count_threads_before(void)
 {
 	pthread_t	thread;
 	char		task[64];
@@ -1725,7 +1772,7 @@ count_threads(void)
 	for (int i = 0; i < BOUND; i++)
 		if (access(task, F_OK) != 0)
 			break;
-	threads_before = count_names("/proc/self/task");
+	threads_before = count_threads();
 }
 
 /* An argument is another seed for what is played at random. */
@@ -1733,7 +1780,7 @@ int
 main(int argc, char **argv)
 {
 	scratch();
-	count_threads();
+	count_threads_before();
 	alarm(600);					/* whatever hangs ends here */
 	test_order();
 	test_window();
@@ -1749,6 +1796,7 @@ main(int argc, char **argv)
 	test_existing();
 	test_hanging();
 	test_close();
+	test_sweep();
 	test_random(3000, argc > 1 ? strtoull(argv[1], NULL, 10) : 4711);
 	test_streamed();
 	wa_archive_close(archive);

@@ -529,14 +529,14 @@ test_sweep(void)
 		"xaaaaaaaaaaaaaaaa-1", "AAAAAAAAAAAAAAAA-1", "aaaaaaaaaaaaaaaa_1",
 		"README", ".hidden"
 	};
-	uint64_t	swept = 99;
+	WaSwept		swept = {99, 99};
 	WaError		err;
 	int			left = 0;
 
 	open_store();
 	is_code(wa_store_sweep(store, tokens, 2, &swept, &err), WA_OK, &err,
 			"nothing to sweep");
-	is_int(swept, 0, "nothing swept");
+	is_int(swept.removed + swept.stayed, 0, "nothing swept");
 
 	temporary("aaaaaaaaaaaaaaaa-1", 0);
 	temporary("aaaaaaaaaaaaaaaa-22", 2);
@@ -548,7 +548,8 @@ test_sweep(void)
 	/* its own token never counts as an earlier one */
 	is_code(wa_store_sweep(store, tokens, 3, &swept, &err), WA_OK, &err,
 			"sweep");
-	is_int(swept, 2, "two were abandoned");
+	is_int(swept.removed, 2, "two were abandoned");
+	is_int(swept.stayed, 0, "and went");
 	ok(access(in_store("tmp/aaaaaaaaaaaaaaaa-1"), F_OK) != 0,
 	   "what carries the last token is gone, however young");
 	ok(access(in_store("tmp/aaaaaaaaaaaaaaaa-22"), F_OK) != 0, "all of it");
@@ -566,7 +567,7 @@ test_sweep(void)
 	   "nothing outside tmp/ is looked at");
 	is_code(wa_store_sweep(store, NULL, 0, &swept, &err), WA_OK, &err,
 			"without any token");
-	is_int(swept, 0, "nothing swept");
+	is_int(swept.removed, 0, "nothing swept");
 }
 
 /* After whoever waited has given up, nothing more is begun. */
