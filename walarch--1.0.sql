@@ -262,7 +262,7 @@ COMMENT ON VIEW backups IS
 'Base backups that the archive knows of; looks into the archive directory';
 COMMENT ON COLUMN backups.backup_id IS 'Identifies the backup';
 COMMENT ON COLUMN backups.source IS
-'history: known from its backup history file only, its data lies elsewhere, if it still exists';
+'base: its data is in the archive; history: known from its backup history file only, its data lies elsewhere, if it still exists';
 COMMENT ON COLUMN backups.label IS 'Label given when it was taken';
 COMMENT ON COLUMN backups.timeline IS 'Timeline it was taken on';
 COMMENT ON COLUMN backups.start_lsn IS 'WAL is needed from there';
@@ -274,8 +274,8 @@ COMMENT ON COLUMN backups.start_wal IS 'First segment it needs';
 COMMENT ON COLUMN backups.parent IS 'Backup it is incremental to';
 COMMENT ON COLUMN backups.bytes IS 'Size in bytes of its data in the archive';
 COMMENT ON COLUMN backups.usable IS
-'All the WAL that the backup itself needs is in the archive';
-COMMENT ON COLUMN backups.reason IS 'Why it is not usable';
+'All the WAL that the backup itself needs is in the archive, and what it is incremental to';
+COMMENT ON COLUMN backups.reason IS 'Why it is not usable, or what else is wrong with it';
 
 CREATE FUNCTION recovery_window_record(
 	OUT timeline bigint,

@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "archive/bases.h"
 #include "archive/layout.h"
 #include "archive/object.h"
 #include "core/array.h"
+#include "core/keyvalue.h"
 
 /* The segments of one directory below wal/, before they become runs. */
 typedef struct Found
@@ -169,6 +171,115 @@ add_backup(Builder *builder, const WaWalName *name, const char *key,
 	snprintf(backup->reason, sizeof(backup->reason), "%.*s",
 			 (int) sizeof(backup->reason) - 1, err->message);
 	return fatal(code) ? code : add_doubt(builder, key, err->message, err);
+}
+
+/* The backup of which there is a history file, too, or a new one. */
+static WaBackup *
+stored_backup(WaCatalogue *catalogue, const WaBaseBackup *base)
+{
+	WaBackup   *backup;
+
+	for (size_t i = 0; i < catalogue->backups_count; i++)
+	{
+		backup = &catalogue->backups[i];
+		if (backup->readable && !backup->stored &&
+			strcmp(backup->id, base->id) == 0 &&
+			backup->history.stop_lsn == base->stop_lsn)
+			return backup;
+	}
+	backup = wa_array_room(catalogue->backups, catalogue->backups_count,
+						   sizeof(*backup));
+	if (backup == NULL)
+		return NULL;
+	catalogue->backups = backup;
+	backup = &catalogue->backups[catalogue->backups_count++];
+	memset(backup, 0, sizeof(*backup));
+	snprintf(backup->id, sizeof(backup->id), "%s", base->id);
+	return backup;
+}
+
+/*
+ * A backup whose data is here.  What its history file says of time stays, if
+ * that has a meaning: it was written by the server.
+ */
+static WaCode
+add_stored(Builder *builder, const WaBaseBackup *base, WaError *err)
+{
+	WaCatalogue *catalogue = builder->catalogue;
+	uint32_t	segment_bytes = catalogue->marker.segment_bytes;
+	WaBackup   *backup = stored_backup(catalogue, base);
+	WaBackupHistory *history;
+	int64_t		ignored;
+
+	if (backup == NULL)
+		return no_memory(err);
+	history = &backup->history;
+	backup->stored = true;
+	backup->readable = true;
+	backup->stored_bytes = wa_base_stored_bytes(base);
+	backup->checksum_failures = base->checksum_failures;
+	snprintf(backup->parent, sizeof(backup->parent), "%s", base->parent);
+	backup->tli = base->start_tli;
+	backup->start_segno = base->start_lsn / segment_bytes;
+	backup->stop_segno = (base->stop_lsn - 1) / segment_bytes;
+	history->start_lsn = base->start_lsn;
+	history->stop_lsn = base->stop_lsn;
+	history->start_tli = base->start_tli;
+	history->stop_tli = base->stop_tli;
+	history->from_standby = base->from_standby;
+	snprintf(history->label, sizeof(history->label), "%s", base->label);
+	if (!wa_backuphistory_time(history->start_time, &ignored))
+		wa_keyvalue_time_text(base->start_us, history->start_time);
+	if (!wa_backuphistory_time(history->stop_time, &ignored))
+		wa_keyvalue_time_text(base->stop_us, history->stop_time);
+	return WA_OK;
+}
+
+static WaCode
+add_unfinished(Builder *builder, const WaBase *base, WaError *err)
+{
+	WaCatalogue *catalogue = builder->catalogue;
+	WaUnfinished *unfinished = wa_array_room(catalogue->unfinished,
+											 catalogue->unfinished_count,
+											 sizeof(*unfinished));
+
+	if (unfinished == NULL)
+		return no_memory(err);
+	catalogue->unfinished = unfinished;
+	unfinished = &catalogue->unfinished[catalogue->unfinished_count++];
+	memset(unfinished, 0, sizeof(*unfinished));
+	snprintf(unfinished->id, sizeof(unfinished->id), "%s", base->id);
+	unfinished->begun = base->state == WA_BASE_UNFINISHED;
+	unfinished->start_segno = base->backup.start_lsn /
+		catalogue->marker.segment_bytes;
+	return WA_OK;
+}
+
+static WaCode
+add_bases(Builder *builder, WaError *err)
+{
+	WaBases		bases;
+	WaCode		code = wa_bases_read(builder->store, &bases, err);
+
+	if (code != WA_OK)
+		return code;
+	for (size_t i = 0; i < bases.count && code == WA_OK; i++)
+	{
+		const WaBase *base = &bases.bases[i];
+		char		key[WA_KEY_BYTES];
+
+		if (base->state == WA_BASE_WHOLE)
+			code = add_stored(builder, &base->backup, err);
+		else if (base->state == WA_BASE_UNREADABLE)
+		{
+			wa_layout_base_key(base->id, WA_BASE_ADVERTISED, key);
+			code = add_doubt(builder, key, base->reason, err);
+		}
+		else
+			code = add_unfinished(builder, base, err);
+	}
+	wa_bases_free(&bases);
+	return code;
 }
 
 static WaCode
@@ -392,6 +503,8 @@ wa_catalogue_read(WaStore *store, const WaMarker *marker,
 	memset(catalogue, 0, sizeof(*catalogue));
 	catalogue->marker = *marker;
 	code = list_all(&builder, err);
+	if (code == WA_OK)
+		code = add_bases(&builder, err);
 	free(builder.found);
 	free(builder.directories);
 	if (code != WA_OK)
@@ -416,6 +529,7 @@ wa_catalogue_free(WaCatalogue *catalogue)
 	}
 	free(catalogue->timelines);
 	free(catalogue->backups);
+	free(catalogue->unfinished);
 	free(catalogue->doubts);
 	memset(catalogue, 0, sizeof(*catalogue));
 }
@@ -427,6 +541,16 @@ wa_catalogue_stores_backups(const WaCatalogue *catalogue)
 		if (catalogue->backups[i].stored)
 			return true;
 	return false;
+}
+
+const WaBackup *
+wa_catalogue_stored(const WaCatalogue *catalogue, const char *id)
+{
+	for (size_t i = 0; i < catalogue->backups_count; i++)
+		if (catalogue->backups[i].stored &&
+			strcmp(catalogue->backups[i].id, id) == 0)
+			return &catalogue->backups[i];
+	return NULL;
 }
 
 const WaTimeline *

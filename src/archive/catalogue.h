@@ -44,12 +44,19 @@ typedef struct WaTimeline
 #define WA_BACKUP_ID_BYTES		64
 #define WA_BACKUP_REASON_BYTES	200
 
-/* A base backup known by its backup history file. */
+/* What to say of a backup with checksum_failures that can be restored. */
+#define WA_BACKUP_CHECKSUMS		"the server reported damaged data pages when " \
+	"it was taken"
+
+/* A base backup: known by its backup history file, or its data is here. */
 typedef struct WaBackup
 {
 	char		id[WA_BACKUP_ID_BYTES];
-	char		key[WA_KEY_BYTES];
-	bool		stored;			/* its data is in the archive, too */
+	char		key[WA_KEY_BYTES];	/* of its history file; empty: none is here */
+	bool		stored;			/* its data is in the archive, below base/ */
+	char		parent[WA_BACKUP_ID_BYTES]; /* of such an incremental one */
+	uint64_t	stored_bytes;	/* of that data */
+	bool		checksum_failures;	/* the server saw damaged pages in it */
 	bool		readable;		/* else `reason` says why, and the rest is void
 								 * but for what the name says: */
 	uint32_t	tli;
@@ -58,6 +65,14 @@ typedef struct WaBackup
 	WaBackupHistory history;
 	char		reason[WA_BACKUP_REASON_BYTES];
 } WaBackup;
+
+/* What is below base/ and no backup: not yet, or not any more. */
+typedef struct WaUnfinished
+{
+	char		id[WA_BACKUP_ID_BYTES];
+	bool		begun;			/* then it holds WAL: */
+	uint64_t	start_segno;
+} WaUnfinished;
 
 /* What makes it unwise to delete anything. */
 typedef struct WaDoubt
@@ -73,6 +88,8 @@ typedef struct WaCatalogue
 	WaTimeline *timelines;
 	size_t		backups_count;	/* in order of their start LSN */
 	WaBackup   *backups;
+	size_t		unfinished_count;
+	WaUnfinished *unfinished;
 	size_t		doubts_count;
 	WaDoubt    *doubts;
 	uint64_t	objects;		/* of WAL, of all kinds */
@@ -101,6 +118,10 @@ extern void wa_catalogue_free(WaCatalogue *catalogue);
 
 /* Does the archive hold the data of any base backup? */
 extern bool wa_catalogue_stores_backups(const WaCatalogue *catalogue);
+
+/* The backup of that id whose data is in the archive, or NULL. */
+extern const WaBackup *wa_catalogue_stored(const WaCatalogue *catalogue,
+										   const char *id);
 
 /* NULL when the archive has nothing of it. */
 extern const WaTimeline *wa_catalogue_timeline(const WaCatalogue *catalogue,

@@ -142,7 +142,6 @@ create_marker(WaStore *store, const WaIdentity *identity, WaMarker *marker,
 {
 	char		text[WA_MARKER_BYTES_MAX];
 	size_t		length;
-	WaPut	   *put;
 
 	memset(marker, 0, sizeof(*marker));
 	marker->system_identifier = identity->system_identifier;
@@ -153,15 +152,9 @@ create_marker(WaStore *store, const WaIdentity *identity, WaMarker *marker,
 	length = wa_marker_format(marker, text);
 
 	*created = false;
-	if (wa_store_make_prefix(store, WA_PREFIX_WAL, err) != WA_OK ||
-		wa_put_begin(store, WA_KEY_MARKER, &put, err) != WA_OK)
+	if (wa_store_make_prefix(store, WA_PREFIX_WAL, err) != WA_OK)
 		return err->code;
-	if (wa_put_write(put, text, length, err) == WA_OK &&
-		wa_put_stage(put, err) == WA_OK &&
-		wa_put_commit(put, err) == WA_OK &&
-		wa_store_sync(store, err) == WA_OK)
-		*created = true;
-	wa_put_close(put);
+	*created = wa_store_put(store, WA_KEY_MARKER, text, length, err) == WA_OK;
 	if (*created)
 		return WA_OK;
 	if (err->code != WA_EXISTS)

@@ -74,6 +74,12 @@ wa_layout_parse_listed(const char *prefix, const char *file, char *key,
 }
 
 void
+wa_layout_base_key(const char *id, const char *file, char *key)
+{
+	snprintf(key, WA_KEY_BYTES, WA_PREFIX_BASE "/%.63s/%.63s", id, file);
+}
+
+void
 wa_layout_aside_key(const char *key, const char *why, int n, char *aside_key)
 {
 	const char *slash = strrchr(key, '/');

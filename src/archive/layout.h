@@ -13,6 +13,12 @@
 #define WA_KEY_LOCK		"prune.lock"	/* of whoever deletes or pins */
 #define WA_PREFIX_WAL	"wal"
 #define WA_PREFIX_PINS	"pins"
+#define WA_PREFIX_BASE	"base"
+#define WA_KEY_BASE_LOCK	"base.lock" /* of whoever takes a backup; from the
+										 * first one on it is there */
+#define WA_KEY_BASE_MARK	"base/base.id"	/* there before base.lock is */
+#define WA_BASE_ADVERTISED	"backup"	/* last file of a backup that is whole */
+#define WA_BASE_BEGUN		"begun" /* first file of one that is being taken */
 
 /* Key of the object of a WAL file (key: WA_KEY_BYTES). */
 extern void wa_layout_key(const WaWalName *name, char *key);
@@ -33,6 +39,9 @@ extern WaCode wa_layout_parse(const char *key, WaWalName *name, WaError *err);
  */
 extern bool wa_layout_parse_listed(const char *prefix, const char *file,
 								   char *key, WaWalName *name);
+
+/* Key of a file of a base backup. */
+extern void wa_layout_base_key(const char *id, const char *file, char *key);
 
 /*
  * The n-th name (1, 2, ...) under which what was replaced is kept; why is ""

@@ -341,6 +341,8 @@ wa_backup_usable(const WaCatalogue *catalogue, const WaBackup *backup,
 	char		name[WA_WALNAME_BYTES];
 	WaPlace		missing;
 
+	const WaBackup *child = backup;
+
 	reason[0] = '\0';
 	if (!backup->readable)
 		snprintf(reason, WA_BACKUP_REASON_BYTES, "%s", backup->reason);
@@ -350,6 +352,20 @@ wa_backup_usable(const WaCatalogue *catalogue, const WaBackup *backup,
 						catalogue->marker.segment_bytes);
 		snprintf(reason, WA_BACKUP_REASON_BYTES,
 				 "WAL that it needs is missing: %s", name);
+	}
+	/* a chain has no more links than there are backups */
+	for (size_t i = 0; child->parent[0] != '\0' && reason[0] == '\0'; i++)
+	{
+		const char *parent = child->parent;
+
+		child = wa_catalogue_stored(catalogue, parent);
+		if (child == NULL || i == catalogue->backups_count)
+		{
+			snprintf(reason, WA_BACKUP_REASON_BYTES,
+					 "backup %s, which it is incremental to, is missing",
+					 parent);
+			break;
+		}
 	}
 	return reason[0] == '\0';
 }

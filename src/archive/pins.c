@@ -115,21 +115,10 @@ wa_pin_put(WaStore *store, const WaPin *pin, WaError *err)
 {
 	char		key[WA_KEY_BYTES];
 	char		text[WA_PIN_TEXT_BYTES];
-	WaPut	   *put;
 	WaCode		code;
 
 	key_of(pin->name, key);
-	code = wa_put_begin(store, key, &put, err);
-	if (code != WA_OK)
-		return code;
-	code = wa_put_write(put, text, wa_pin_format(pin, text), err);
-	if (code == WA_OK)
-		code = wa_put_stage(put, err);
-	if (code == WA_OK)
-		code = wa_put_commit(put, err);
-	if (code == WA_OK)
-		code = wa_store_sync(store, err);
-	wa_put_close(put);
+	code = wa_store_put(store, key, text, wa_pin_format(pin, text), err);
 	if (code == WA_EXISTS)
 	{
 		wa_fail(err, WA_EXISTS, "there is a pin \"%s\" already", pin->name);

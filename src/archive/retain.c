@@ -24,7 +24,8 @@ static const char *const kind_names[] = {
 	[WA_GROUP_SEGMENTS] = "segments",
 	[WA_GROUP_PARTIAL] = "partial",
 	[WA_GROUP_BACKUP_HISTORY] = "backup",
-	[WA_GROUP_HISTORY] = "history"
+	[WA_GROUP_HISTORY] = "history",
+	[WA_GROUP_BASE] = "base"
 };
 
 const char *
@@ -46,6 +47,47 @@ goes(const Planner *planner, WaPlace place)
 	return true;
 }
 
+/* The first segment of a backup that goes; the one it begins in, if none does. */
+static WaPlace
+fate_of(const Planner *planner, const WaBackup *backup)
+{
+	WaPlace		start = {backup->tli, backup->start_segno};
+
+	for (WaPlace at = start; at.segno <= backup->stop_segno; at.segno++)
+		if (goes(planner, at))
+			return at;
+	return start;
+}
+
+/*
+ * The backup that stays and cannot be restored without the data of this one:
+ * itself, or one that is incremental to it.  NULL: none does.
+ */
+static const WaBackup *
+needed_by(const Planner *planner, const WaBackup *backup)
+{
+	const WaCatalogue *catalogue = planner->question->catalogue;
+
+	if (!goes(planner, fate_of(planner, backup)))
+		return backup;
+	for (size_t i = 0; i < catalogue->backups_count; i++)
+	{
+		const WaBackup *child = &catalogue->backups[i];
+
+		if (!child->stored || goes(planner, fate_of(planner, child)))
+			continue;
+		/* a chain has no more links than there are backups */
+		for (size_t n = 0; n < catalogue->backups_count &&
+			 child != NULL && child->parent[0] != '\0'; n++)
+		{
+			if (strcmp(child->parent, backup->id) == 0)
+				return &catalogue->backups[i];
+			child = wa_catalogue_stored(catalogue, child->parent);
+		}
+	}
+	return NULL;
+}
+
 /* What remains stored, in bytes. */
 static uint64_t
 kept_bytes(const Planner *planner)
@@ -65,6 +107,10 @@ kept_bytes(const Planner *planner)
 			if (!goes(planner, times->segments[at].place))
 				bytes += times->segments[at].stored_bytes;
 	}
+	for (size_t i = 0; i < catalogue->backups_count; i++)
+		if (catalogue->backups[i].stored &&
+			needed_by(planner, &catalogue->backups[i]) != NULL)
+			bytes += catalogue->backups[i].stored_bytes;
 	return bytes;
 }
 
@@ -208,18 +254,6 @@ group_partials(Planner *planner, size_t timeline)
 	return true;
 }
 
-/* The first segment of a backup that goes; the one it begins in, if none does. */
-static WaPlace
-fate_of(const Planner *planner, const WaBackup *backup)
-{
-	WaPlace		start = {backup->tli, backup->start_segno};
-
-	for (WaPlace at = start; at.segno <= backup->stop_segno; at.segno++)
-		if (goes(planner, at))
-			return at;
-	return start;
-}
-
 /* A backup history file goes with the first segment of the backup that does. */
 static bool
 group_backups(Planner *planner, size_t timeline)
@@ -232,7 +266,7 @@ group_backups(Planner *planner, size_t timeline)
 		WaGroup    *group;
 
 		if (backup->tli != catalogue->timelines[timeline].tli ||
-			backup->stored)
+			backup->key[0] == '\0')
 			continue;
 		group = new_group(planner->plan);
 		if (group == NULL)
@@ -242,6 +276,72 @@ group_backups(Planner *planner, size_t timeline)
 		group->first = group->last = backup->start_segno;
 		memcpy(group->key, backup->key, sizeof(group->key));
 		give_reason(planner, fate_of(planner, backup), group);
+	}
+	return true;
+}
+
+/* The data of a backup goes with its WAL, unless another one needs it. */
+static bool
+group_bases(Planner *planner, size_t timeline)
+{
+	const WaCatalogue *catalogue = planner->question->catalogue;
+
+	for (size_t i = 0; i < catalogue->backups_count; i++)
+	{
+		const WaBackup *backup = &catalogue->backups[i];
+		const WaBackup *needs;
+		WaGroup    *group;
+
+		if (backup->tli != catalogue->timelines[timeline].tli ||
+			!backup->stored)
+			continue;
+		group = new_group(planner->plan);
+		if (group == NULL)
+			return false;
+		group->kind = WA_GROUP_BASE;
+		group->tli = backup->tli;
+		group->first = group->last = backup->start_segno;
+		group->bytes = backup->stored_bytes;
+		snprintf(group->key, sizeof(group->key), "%s", backup->id);
+		give_reason(planner, fate_of(planner, backup), group);
+		needs = needed_by(planner, backup);
+		if (!group->goes || needs == NULL)
+			continue;
+		group->goes = false;
+		snprintf(group->reason, sizeof(group->reason),
+				 "backup %s is incremental to it", needs->id);
+	}
+	return true;
+}
+
+/* What is no backup: not yet, or not any more. */
+static bool
+group_unfinished(Planner *planner)
+{
+	const WaCatalogue *catalogue = planner->question->catalogue;
+	bool		doubt = planner->plan->doubt;
+
+	for (size_t i = 0; i < catalogue->unfinished_count; i++)
+	{
+		const WaUnfinished *unfinished = &catalogue->unfinished[i];
+		WaGroup    *group = new_group(planner->plan);
+
+		if (group == NULL)
+			return false;
+		group->kind = WA_GROUP_BASE;
+		group->goes = !unfinished->begun && !doubt;
+		snprintf(group->key, sizeof(group->key), "%s", unfinished->id);
+		if (unfinished->begun)
+			snprintf(group->reason, sizeof(group->reason),
+					 "is being taken, or was interrupted: the next backup "
+					 "sweeps it");
+		else if (doubt)
+			snprintf(group->reason, sizeof(group->reason),
+					 "nothing is deleted in doubt: %.200s",
+					 planner->plan->doubt_reason);
+		else
+			snprintf(group->reason, sizeof(group->reason),
+					 "left by a deletion that was interrupted");
 	}
 	return true;
 }
@@ -287,8 +387,9 @@ wa_retain_plan(const WaRetainQuestion *question, WaPlan *plan, WaError *err)
 			fit_size(&planner);
 		for (size_t i = 0; i < count && good; i++)
 			good = group_history(&planner, i) &&
-				group_backups(&planner, i) && group_segments(&planner, i) &&
-				group_partials(&planner, i);
+				group_bases(&planner, i) && group_backups(&planner, i) &&
+				group_segments(&planner, i) && group_partials(&planner, i);
+		good = good && group_unfinished(&planner);
 		if (!good)
 			code = wa_fail(err, WA_NO_MEMORY, "out of memory");
 	}
@@ -312,7 +413,7 @@ group_before(const WaCatalogue *catalogue, const WaTimeline *timeline,
 		const WaBackup *backup = &catalogue->backups[i];
 		WaGroup    *new;
 
-		if (backup->tli != timeline->tli || backup->stored ||
+		if (backup->tli != timeline->tli || backup->key[0] == '\0' ||
 			backup->start_segno >= segno)
 			continue;
 		group.first = group.last = backup->start_segno;
@@ -352,6 +453,14 @@ group_before(const WaCatalogue *catalogue, const WaTimeline *timeline,
 	return true;
 }
 
+static void
+note_held(WaPlan *plan, const char *what, const char *name, uint64_t segments)
+{
+	snprintf(plan->warning, sizeof(plan->warning),
+			 "%s \"%s\" holds %" PRIu64 " of the segments before that", what,
+			 name, segments);
+}
+
 WaCode
 wa_retain_before(const WaCatalogue *catalogue, const WaPin *pins,
 				 size_t pins_count, int64_t now_us, uint64_t segno,
@@ -361,6 +470,22 @@ wa_retain_before(const WaCatalogue *catalogue, const WaPin *pins,
 	char		reason[WA_REASON_BYTES];
 
 	memset(plan, 0, sizeof(*plan));
+	for (size_t i = 0; i < catalogue->backups_count; i++)
+		if (catalogue->backups[i].stored &&
+			catalogue->backups[i].start_segno < segno)
+		{
+			segno = catalogue->backups[i].start_segno;
+			note_held(plan, "backup", catalogue->backups[i].id,
+					  wanted - segno);
+		}
+	for (size_t i = 0; i < catalogue->unfinished_count; i++)
+		if (catalogue->unfinished[i].begun &&
+			catalogue->unfinished[i].start_segno < segno)
+		{
+			segno = catalogue->unfinished[i].start_segno;
+			note_held(plan, "unfinished backup", catalogue->unfinished[i].id,
+					  wanted - segno);
+		}
 	for (size_t i = 0; i < pins_count; i++)
 	{
 		uint64_t	held = pins[i].keep_from / catalogue->marker.segment_bytes;
@@ -368,9 +493,7 @@ wa_retain_before(const WaCatalogue *catalogue, const WaPin *pins,
 		if ((pins[i].expires && pins[i].expires_us <= now_us) || held >= segno)
 			continue;
 		segno = held;
-		snprintf(plan->warning, sizeof(plan->warning),
-				 "pin \"%s\" holds %" PRIu64 " of the segments before that",
-				 pins[i].name, wanted - segno);
+		note_held(plan, "pin", pins[i].name, wanted - segno);
 	}
 	snprintf(reason, sizeof(reason), "before what the standby needs");
 	for (size_t i = 0; i < catalogue->timelines_count; i++)

@@ -38,7 +38,8 @@ typedef enum WaGroupKind
 	WA_GROUP_SEGMENTS = 1,
 	WA_GROUP_PARTIAL,
 	WA_GROUP_BACKUP_HISTORY,
-	WA_GROUP_HISTORY
+	WA_GROUP_HISTORY,
+	WA_GROUP_BASE				/* the data of a backup; its id is the key */
 } WaGroupKind;
 
 #define WA_REASON_BYTES		400
@@ -50,7 +51,7 @@ typedef struct WaGroup
 	uint64_t	first;			/* of segments; both inclusive */
 	uint64_t	last;
 	char		key[WA_KEY_BYTES];	/* of any other object */
-	uint64_t	bytes;			/* stored; of segments only */
+	uint64_t	bytes;			/* stored; of segments and backups only */
 	bool		goes;
 	char		reason[WA_REASON_BYTES];
 } WaGroup;
@@ -64,7 +65,7 @@ typedef struct WaPlan
 	char		warning[WA_REASON_BYTES];	/* what a setting cannot reach */
 } WaPlan;
 
-/* "segments", "partial", "backup", "history" */
+/* "segments", "partial", "backup", "history", "base" */
 extern const char *wa_group_kind_name(WaGroupKind kind);
 
 /* WA_NO_MEMORY or WA_OK; then the caller frees. */
@@ -74,7 +75,7 @@ extern WaCode wa_retain_plan(const WaRetainQuestion *question, WaPlan *plan,
 /*
  * The plan of a private archive, whose one standby has replayed all before a
  * segment number: what lies before it goes, on every timeline, unless a pin
- * holds it.
+ * or a backup in the archive holds it.
  */
 extern WaCode wa_retain_before(const WaCatalogue *catalogue,
 							   const WaPin *pins, size_t pins_count,

@@ -528,6 +528,63 @@ keep_pins(const WaRetainQuestion *question, WaRoots *roots, WaError *err)
 	return WA_OK;
 }
 
+/* When a backup began, by the clock of whoever took it; 0: not known. */
+static int64_t
+begun_us(const WaBackup *backup)
+{
+	int64_t		us;
+
+	return wa_backuphistory_time(backup->history.start_time, &us) ? us : 0;
+}
+
+/*
+ * An archive that has stored backups never loses the newest, whatever timeline
+ * it is on: without any, what is kept for want of a backup would go as if
+ * there had never been one.
+ */
+static WaCode
+keep_last(const WaCatalogue *catalogue, WaRoots *roots, WaError *err)
+{
+	const WaBackup *newest = NULL;
+	WaRoot		root = {0};
+
+	for (size_t i = 0; i < catalogue->backups_count; i++)
+	{
+		const WaBackup *backup = &catalogue->backups[i];
+
+		if (backup->stored && usable(catalogue, backup) &&
+			(newest == NULL || begun_us(newest) <= begun_us(backup)))
+			newest = backup;
+	}
+	while (newest != NULL && root.timeline < catalogue->timelines_count &&
+		   catalogue->timelines[root.timeline].tli != newest->tli)
+		root.timeline++;
+	if (newest == NULL || root.timeline == catalogue->timelines_count)
+		return WA_OK;
+	root.segno = newest->start_segno;
+	root.backup = newest->id;
+	return add_root(roots, err, root, "backup %s, the newest in the archive",
+					newest->id);
+}
+
+/* What is being taken needs all from its start on. */
+static WaCode
+keep_unfinished(const WaCatalogue *catalogue, WaRoots *roots, WaError *err)
+{
+	for (size_t i = 0; i < catalogue->unfinished_count; i++)
+	{
+		const WaUnfinished *unfinished = &catalogue->unfinished[i];
+		WaRoot		root = {.any_timeline = true};
+
+		root.segno = unfinished->start_segno;
+		if (unfinished->begun &&
+			add_root(roots, err, root, "backup %s, which is being taken or "
+					 "was interrupted", unfinished->id) != WA_OK)
+			return err->code;
+	}
+	return WA_OK;
+}
+
 /* What the policy wants kept on the way to one timeline. */
 static WaCode
 keep_timeline(const WaRetainQuestion *question, size_t i,
@@ -577,7 +634,10 @@ wa_roots_find(const WaRetainQuestion *question, WaPlan *plan, WaRoots *roots,
 	for (size_t i = 0; i < catalogue->timelines_count; i++)
 		if (keep_timeline(question, i, &window, roots, err) != WA_OK)
 			return err->code;
-	return keep_pins(question, roots, err);
+	if (keep_unfinished(catalogue, roots, err) != WA_OK ||
+		keep_pins(question, roots, err) != WA_OK)
+		return err->code;
+	return keep_last(catalogue, roots, err);
 }
 
 bool

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "archive/bases.h"
 #include "archive/identity.h"
 #include "archive/layout.h"
 #include "archive/pins.h"
@@ -25,7 +26,7 @@ fill_bytes(WaStore *store, WaPlan *plan, WaError *err)
 		WaStat		stat;
 		WaCode		code;
 
-		if (group->kind == WA_GROUP_SEGMENTS)
+		if (group->kind == WA_GROUP_SEGMENTS || group->kind == WA_GROUP_BASE)
 			continue;
 		code = wa_store_stat(store, group->key, &stat, err);
 		if (code == WA_OK)
@@ -112,7 +113,9 @@ wa_group_name(const WaRetention *retention, const WaGroup *group, char *name)
 	char		last[WA_WALNAME_BYTES];
 	const char *slash = strrchr(group->key, '/');
 
-	if (group->kind != WA_GROUP_SEGMENTS)
+	if (group->kind == WA_GROUP_BASE)
+		snprintf(name, WA_GROUP_NAME_BYTES, "%s", group->key);
+	else if (group->kind != WA_GROUP_SEGMENTS)
 	{
 		const char *file = slash != NULL ? slash + 1 : group->key;
 
@@ -217,11 +220,39 @@ remove_key(Prune *self, const char *key, WaError *err)
 	return WA_OK;
 }
 
+static bool
+count_base_file(void *arg, uint64_t bytes)
+{
+	Prune	   *self = arg;
+
+	self->pruned->objects++;
+	self->pruned->bytes += bytes;
+	return self->progress(self->arg, self->pruned);
+}
+
+/* What offers a backup; without it, what is left of it is none. */
+static WaCode
+stop_offering(Prune *self, const WaGroup *group, WaError *err)
+{
+	if (group->kind == WA_GROUP_BACKUP_HISTORY)
+		return remove_key(self, group->key, err);
+	if (group->kind != WA_GROUP_BASE)
+		return WA_OK;
+	if (look_again(self, err) != WA_OK)
+		return err->code;
+	return wa_base_withdraw(self->store, group->key, err);
+}
+
 static WaCode
 remove_group(Prune *self, const WaGroup *group, WaError *err)
 {
 	WaCode		code = WA_OK;
 
+	if (group->kind == WA_GROUP_BACKUP_HISTORY)
+		return WA_OK;			/* went first */
+	if (group->kind == WA_GROUP_BASE)
+		return wa_base_remove(self->store, group->key, count_base_file, self,
+							  err);
 	if (group->kind != WA_GROUP_SEGMENTS)
 		return remove_key(self, group->key, err);
 	for (uint64_t segno = group->first;
@@ -262,15 +293,13 @@ wa_retention_prune(WaStore *store, const char *path,
 
 	memset(pruned, 0, sizeof(*pruned));
 	for (size_t i = 0; i < plan->count && code == WA_OK; i++)
-		if (plan->groups[i].goes &&
-			plan->groups[i].kind == WA_GROUP_BACKUP_HISTORY)
-			code = remove_group(&self, &plan->groups[i], err);
+		if (plan->groups[i].goes)
+			code = stop_offering(&self, &plan->groups[i], err);
 	/* a backup must not be offered when its WAL has begun to go */
 	if (code == WA_OK && pruned->objects > 0)
 		code = wa_store_sync(store, err);
 	for (size_t i = 0; i < plan->count && code == WA_OK; i++)
-		if (plan->groups[i].goes &&
-			plan->groups[i].kind != WA_GROUP_BACKUP_HISTORY)
+		if (plan->groups[i].goes)
 			code = remove_group(&self, &plan->groups[i], err);
 	if (code == WA_OK && pruned->objects > 0)
 		code = leave_directory(&self, err);

@@ -49,8 +49,8 @@ typedef struct WaPruned
 typedef bool (*WaPruneProgressFn) (void *arg, const WaPruned *pruned);
 
 /*
- * Delete what the plan lets go of: backup history files first, durably, then
- * segments from the oldest on, so that what a crash leaves is what a longer
+ * Delete what the plan lets go of: first what offers a backup, durably, then
+ * its data, and segments from the oldest on, so that what a crash leaves is what a longer
  * plan would have left.  WA_CHANGED when the directory has become another
  * archive; WA_CANCELLED when told to end.  `path` is for messages.
  */

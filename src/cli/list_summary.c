@@ -153,7 +153,7 @@ json_backups(const Summary *summary)
 
 		wa_json_object(NULL);
 		wa_json_string("backup_id", backup->id);
-		wa_json_string("source", "history");
+		wa_json_string("source", backup->stored ? "base" : "history");
 		wa_json_string("label", backup->history.label);
 		wa_json_number("timeline", backup->tli);
 		wa_json_lsn("start_lsn", backup->history.start_lsn);
@@ -162,7 +162,14 @@ json_backups(const Summary *summary)
 		wa_json_string("stop_time", backup->history.stop_time);
 		wa_json_string("start_wal", name_of(summary, backup->tli,
 											backup->start_segno));
-		wa_json_bool("incremental", backup->history.incremental_from != 0);
+		wa_json_bool("incremental", backup->history.incremental_from != 0 ||
+					 backup->parent[0] != '\0');
+		wa_json_string("parent", backup->parent);
+		if (backup->stored)
+			wa_json_number("bytes", (int64_t) backup->stored_bytes);
+		else
+			wa_json_string("bytes", NULL);
+		wa_json_bool("checksum_failures", backup->checksum_failures);
 		wa_json_bool("usable", usable);
 		wa_json_string("reason", why);
 		wa_json_end();
@@ -293,6 +300,7 @@ print_backups(const Summary *summary)
 	{
 		const WaBackup *backup = &summary->catalogue->backups[i];
 		char		why[WA_BACKUP_REASON_BYTES];
+		char		size[WA_SIZE_TEXT_BYTES];
 		bool		usable = wa_backup_usable(summary->catalogue, backup, why);
 
 		printf("  %s", backup->id);
@@ -306,7 +314,11 @@ print_backups(const Summary *summary)
 			wa_text_print(stdout, backup->history.label);
 			printf("\"");
 		}
-		printf("%s%s\n", usable ? "" : "  NOT USABLE: ", why);
+		if (backup->stored)
+			printf("  here, %s", wa_text_of_size(backup->stored_bytes, size));
+		printf("%s%s%s\n", usable ? "" : "  NOT USABLE: ", why,
+			   usable && backup->checksum_failures ?
+			   "  DAMAGED: " WA_BACKUP_CHECKSUMS : "");
 	}
 }
 

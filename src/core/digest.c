@@ -66,3 +66,14 @@ wa_digest_text(const WaDigest *digest, char *text)
 	for (int i = 0; i < WA_DIGEST_BYTES; i++)
 		snprintf(text + 2 * i, 3, "%02x", digest->bytes[i]);
 }
+
+bool
+wa_digest_parse(const char *text, WaDigest *digest)
+{
+	if (strlen(text) != 2 * WA_DIGEST_BYTES ||
+		strspn(text, "0123456789abcdef") != 2 * WA_DIGEST_BYTES)
+		return false;
+	for (int i = 0; i < WA_DIGEST_BYTES; i++)
+		(void) sscanf(text + 2 * i, "%2hhx", &digest->bytes[i]);
+	return true;
+}

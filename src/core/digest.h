@@ -35,4 +35,7 @@ extern bool wa_digest_equal(const WaDigest *a, const WaDigest *b);
 /* 32 lower-case hexadecimal digits and a NUL. */
 extern void wa_digest_text(const WaDigest *digest, char *text);
 
+/* The reverse; false for anything else. */
+extern bool wa_digest_parse(const char *text, WaDigest *digest);
+
 #endif							/* WA_DIGEST_H */

@@ -1,12 +1,14 @@
 /*
  * keyvalue.c
- *	  Lines "key: value", as in archive.id and in pins.
+ *	  Lines "key: value", as in archive.id, in pins and in backups.
  */
 #include "core/keyvalue.h"
 
 #include <ctype.h>
-#include <stddef.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 bool
 wa_keyvalue_split(char *line, char **value)
@@ -22,4 +24,42 @@ wa_keyvalue_split(char *line, char **value)
 	while (length > 0 && isspace((unsigned char) (*value)[length - 1]))
 		(*value)[--length] = '\0';
 	return true;
+}
+
+bool
+wa_keyvalue_copy(char *to, size_t bytes, const char *value)
+{
+	size_t		length = strlen(value);
+
+	if (length >= bytes)
+		return false;
+	memcpy(to, value, length + 1);
+	return true;
+}
+
+bool
+wa_keyvalue_lsn(const char *value, uint64_t *lsn)
+{
+	uint32_t	high;
+	uint32_t	low;
+	int			end = 0;
+
+	if (sscanf(value, "%8" SCNx32 "/%8" SCNx32 "%n", &high, &low, &end) != 2 ||
+		value[end] != '\0')
+		return false;
+	*lsn = (uint64_t) high << 32 | low;
+	return true;
+}
+
+const char *
+wa_keyvalue_time_text(int64_t unix_us, char *text)
+{
+	time_t		seconds = (time_t) (unix_us / 1000000);
+	struct tm	parts;
+
+	if (gmtime_r(&seconds, &parts) == NULL ||
+		strftime(text, WA_KEYVALUE_TIME_BYTES, "%Y-%m-%d %H:%M:%S UTC",
+				 &parts) == 0)
+		text[0] = '\0';
+	return text;
 }

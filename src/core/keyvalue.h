@@ -1,16 +1,31 @@
 /*
  * keyvalue.h
- *	  Lines "key: value", as in archive.id and in pins.
+ *	  Lines "key: value", as in archive.id, in pins and in backups.
  */
 #ifndef WA_KEYVALUE_H
 #define WA_KEYVALUE_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /*
  * Split a line in place: it becomes the key, *value points behind the colon,
  * without the space around it.  False for a line that is none.
  */
 extern bool wa_keyvalue_split(char *line, char **value);
+
+/* Copy a value with its NUL; false when there is no room for it. */
+extern bool wa_keyvalue_copy(char *to, size_t bytes, const char *value);
+
+/* An LSN as PostgreSQL prints it, and nothing else. */
+extern bool wa_keyvalue_lsn(const char *value, uint64_t *lsn);
+
+/*
+ * Microseconds since 1970 as whole seconds in UTC, as in backup history files;
+ * wa_backuphistory_time reads it.  Returns text, of these bytes.
+ */
+#define WA_KEYVALUE_TIME_BYTES	40
+extern const char *wa_keyvalue_time_text(int64_t unix_us, char *text);
 
 #endif							/* WA_KEYVALUE_H */

@@ -4,17 +4,14 @@
  */
 #include "core/pin.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/backuphistory.h"
 #include "core/keyvalue.h"
 #include "core/lsn.h"
 
 #define PIN_VERSION		1
-#define TIME_BYTES		40
 
 static const char *const kinds[] = {
 	[WA_PIN_LSN] = "lsn",
@@ -41,24 +38,11 @@ wa_pin_name_valid(const char *name)
 			   "0123456789.-_") == length;
 }
 
-/* As in backup history files, and read by the same function. */
-static const char *
-time_text(int64_t unix_us, char *text)
-{
-	time_t		seconds = (time_t) (unix_us / 1000000);
-	struct tm	parts;
-
-	if (gmtime_r(&seconds, &parts) == NULL ||
-		strftime(text, TIME_BYTES, "%Y-%m-%d %H:%M:%S UTC", &parts) == 0)
-		text[0] = '\0';
-	return text;
-}
-
 size_t
 wa_pin_format(const WaPin *pin, char *buffer)
 {
-	char		created[TIME_BYTES];
-	char		expires[TIME_BYTES];
+	char		created[WA_KEYVALUE_TIME_BYTES];
+	char		expires[WA_KEYVALUE_TIME_BYTES];
 
 	return (size_t) snprintf(buffer, WA_PIN_TEXT_BYTES,
 							 "walarch-pin: %d\n"
@@ -70,22 +54,11 @@ wa_pin_format(const WaPin *pin, char *buffer)
 							 "by: %s\n",
 							 PIN_VERSION, WA_LSN_ARGS(pin->keep_from),
 							 kinds[pin->kind], pin->value,
-							 time_text(pin->created_us, created),
+							 wa_keyvalue_time_text(pin->created_us, created),
 							 pin->expires ? "expires: " : "",
 							 pin->expires ?
-							 time_text(pin->expires_us, expires) : "",
+							 wa_keyvalue_time_text(pin->expires_us, expires) : "",
 							 pin->expires ? "\n" : "", pin->by);
-}
-
-static bool
-copy_value(char *to, size_t bytes, const char *value)
-{
-	size_t		length = strlen(value);
-
-	if (length >= bytes)
-		return false;
-	memcpy(to, value, length + 1);
-	return true;
 }
 
 /* One line; false: a value that cannot be. */
@@ -99,16 +72,7 @@ parse_line(const char *key, const char *value, unsigned *version,
 		return sscanf(value, "%u%n", version, &end) == 1 &&
 			value[end] == '\0' && *version > 0;
 	if (strcmp(key, "keep-from") == 0)
-	{
-		uint32_t	high;
-		uint32_t	low;
-
-		*placed = sscanf(value, "%8" SCNx32 "/%8" SCNx32 "%n", &high, &low,
-						 &end) == 2 && value[end] == '\0';
-		if (*placed)
-			pin->keep_from = (uint64_t) high << 32 | low;
-		return *placed;
-	}
+		return *placed = wa_keyvalue_lsn(value, &pin->keep_from);
 	if (strcmp(key, "kind") == 0)
 	{
 		for (size_t i = 1; i < KINDS; i++)
@@ -117,9 +81,9 @@ parse_line(const char *key, const char *value, unsigned *version,
 		return pin->kind != 0;
 	}
 	if (strcmp(key, "value") == 0)
-		return copy_value(pin->value, sizeof(pin->value), value);
+		return wa_keyvalue_copy(pin->value, sizeof(pin->value), value);
 	if (strcmp(key, "by") == 0)
-		return copy_value(pin->by, sizeof(pin->by), value);
+		return wa_keyvalue_copy(pin->by, sizeof(pin->by), value);
 	if (strcmp(key, "created") == 0)
 		return wa_backuphistory_time(value, &pin->created_us);
 	if (strcmp(key, "expires") == 0)
@@ -142,7 +106,7 @@ wa_pin_parse(const char *text, size_t length, const char *name, WaPin *pin,
 
 	memset(pin, 0, sizeof(*pin));
 	good = length <= WA_PIN_TEXT_BYTES && memchr(text, '\0', length) == NULL &&
-		wa_pin_name_valid(name) && copy_value(pin->name, sizeof(pin->name), name);
+		wa_pin_name_valid(name) && wa_keyvalue_copy(pin->name, sizeof(pin->name), name);
 	if (good)
 	{
 		memcpy(copy, text, length);

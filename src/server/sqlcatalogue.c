@@ -335,7 +335,7 @@ emit_backups(ReturnSetInfo *result, const CatalogueState *state)
 		bool		usable = wa_backup_usable(catalogue, backup, reason);
 
 		walarch_put_text(&row, backup->id);
-		walarch_put_text(&row, "history");
+		walarch_put_text(&row, backup->stored ? "base" : "history");
 		walarch_put_text(&row, backup->history.label);
 		walarch_put(&row, Int64GetDatum(backup->tli));
 		walarch_put_lsn(&row, backup->history.start_lsn);
@@ -344,10 +344,14 @@ emit_backups(ReturnSetInfo *result, const CatalogueState *state)
 		put_time_text(&row, backup->history.stop_time);
 		walarch_put_text(&row, segment_name(catalogue, backup->tli,
 											backup->start_segno));
-		walarch_put_null(&row); /* parent */
-		walarch_put_null(&row); /* bytes: its data lies elsewhere */
+		walarch_put_text(&row, backup->parent);
+		if (backup->stored)
+			walarch_put(&row, Int64GetDatum((int64) backup->stored_bytes));
+		else
+			walarch_put_null(&row); /* its data lies elsewhere */
 		walarch_put_bool(&row, usable);
-		walarch_put_text(&row, reason);
+		walarch_put_text(&row, usable && backup->checksum_failures ?
+						 WA_BACKUP_CHECKSUMS : reason);
 		walarch_emit(result, &row);
 	}
 }

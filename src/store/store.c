@@ -68,6 +68,26 @@ wa_put_set_aside(WaPut *put, const WaStat *judged, const char *aside_key,
 	return put->ops->put_set_aside(put, judged, aside_key, err);
 }
 
+WaCode
+wa_store_put(WaStore *store, const char *key, const void *data, size_t length,
+			 WaError *err)
+{
+	WaPut	   *put;
+	WaCode		code = wa_put_begin(store, key, &put, err);
+
+	if (code != WA_OK)
+		return code;
+	code = wa_put_write(put, data, length, err);
+	if (code == WA_OK)
+		code = wa_put_stage(put, err);
+	if (code == WA_OK)
+		code = wa_put_commit(put, err);
+	if (code == WA_OK)
+		code = wa_store_sync(store, err);
+	wa_put_close(put);
+	return code;
+}
+
 void
 wa_put_rekey(WaPut *put, const char *key)
 {

@@ -177,6 +177,13 @@ extern WaCode wa_put_commit(WaPut *put, WaError *err);
 extern WaCode wa_put_set_aside(WaPut *put, const WaStat *judged,
 							   const char *aside_key, WaError *err);
 
+/*
+ * A small object in one call: durable on return, name and all.  WA_EXISTS as
+ * for a commit.
+ */
+extern WaCode wa_store_put(WaStore *store, const char *key, const void *data,
+						   size_t length, WaError *err);
+
 /* Give a put that is not committed another key. */
 extern void wa_put_rekey(WaPut *put, const char *key);
 

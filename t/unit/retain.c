@@ -39,6 +39,7 @@ typedef struct World
 	int			backups_count;
 	WaBackup	backups[BACKUPS];
 	bool		gone[BACKUPS];
+	WaUnfinished unfinished;	/* none without an id */
 	int			pins_count;
 	WaPin		pins[3];
 	WaPolicy	policy;
@@ -52,6 +53,7 @@ typedef struct Question
 	WaTimeline	timelines[TIMELINES];
 	WaRange		ranges[TIMELINES][SEGMENTS];
 	WaHistoryEntry entries[TIMELINES][TIMELINES];
+	WaUnfinished unfinished;
 	WaBackup	backups[BACKUPS];
 	WaSegmentTime times[TIMELINES * SEGMENTS];
 	WaTimes		all_times;
@@ -98,8 +100,11 @@ add_backup(World *w, int tli, int start, int stop, bool stored)
 
 	memset(backup, 0, sizeof(*backup));
 	snprintf(backup->id, sizeof(backup->id), "b%d", w->backups_count);
-	snprintf(backup->key, sizeof(backup->key), "b%d", w->backups_count++);
+	if (!stored)
+		snprintf(backup->key, sizeof(backup->key), "b%d", w->backups_count);
+	w->backups_count++;
 	backup->stored = stored;
+	backup->stored_bytes = stored ? 3 * MB : 0;
 	backup->readable = true;
 	backup->tli = backup->history.start_tli = backup->history.stop_tli =
 		(uint32_t) tli;
@@ -193,6 +198,9 @@ ask(const World *w)
 	catalogue->timelines = asked.timelines;
 	catalogue->timelines_count = (size_t) w->timelines;
 	catalogue->backups = asked.backups;
+	asked.unfinished = w->unfinished;
+	catalogue->unfinished = &asked.unfinished;
+	catalogue->unfinished_count = w->unfinished.id[0] != '\0';
 	for (int i = 0; i < w->backups_count; i++)
 		if (!w->gone[i])
 			asked.backups[catalogue->backups_count++] = w->backups[i];
@@ -265,7 +273,9 @@ apply(World *w, int most)
 	int			done = 0;
 
 	for (size_t i = 0; i < plan.count; i++)
-		if (plan.groups[i].goes && plan.groups[i].kind == WA_GROUP_BACKUP_HISTORY)
+		if (plan.groups[i].goes &&
+			(plan.groups[i].kind == WA_GROUP_BACKUP_HISTORY ||
+			 plan.groups[i].kind == WA_GROUP_BASE))
 			for (int j = 0; j < w->backups_count; j++)
 				if (strcmp(w->backups[j].id, plan.groups[i].key) == 0)
 					w->gone[j] = true;
@@ -490,8 +500,7 @@ static bool
 advertised_hold(const World *before, const World *after)
 {
 	for (int i = 0; i < before->backups_count; i++)
-		if (!after->gone[i] && !before->backups[i].stored &&
-			whole(before, &before->backups[i]) &&
+		if (!after->gone[i] && whole(before, &before->backups[i]) &&
 			!whole(after, &after->backups[i]))
 			return false;
 	return true;
@@ -719,6 +728,60 @@ test_count(void)
 	is_int(first_kept(1), 10, "the count wants more");
 }
 
+/* The backups whose data is in the archive. */
+static void
+test_bases(void)
+{
+	WaBackup   *child;
+
+	three_backups(true);
+	world.policy.backups = 1;
+	ask(&world);
+	is_str(reason_of(WA_GROUP_BASE, 10), "before backup b2, with which begins "
+		   "what is kept of timeline 1", "a backup goes with its WAL");
+	has_str(reason_of(WA_GROUP_BASE, 48), "one of the newest 1", "or stays");
+
+	/* 30 is the parent of 48, and 10 that of 30 */
+	strcpy(world.backups[2].parent, "b1");
+	strcpy(world.backups[1].parent, "b0");
+	ask(&world);
+	is_int(first_kept(1), 48, "the WAL of a parent goes");
+	is_str(reason_of(WA_GROUP_BASE, 30), "backup b2 is incremental to it",
+		   "its data stays");
+	is_str(reason_of(WA_GROUP_BASE, 10), "backup b2 is incremental to it",
+		   "that of the parent's parent, too");
+
+	/* a chain that is broken is no backup that counts */
+	strcpy(world.backups[2].parent, "gone");
+	ask(&world);
+	is_int(first_kept(1), 1, "without its parent a backup is none");
+	has_str(plan.doubt_reason, "gone, which it is incremental to, is missing",
+			"which is a doubt");
+	strcpy(world.backups[2].parent, "b2");
+	ask(&world);
+	has_str(plan.doubt_reason, "incremental to", "a circle is one, too");
+
+	/* nobody recovers to its timeline any more, but it is the newest */
+	three_backups(false);
+	child = add_backup(&world, 1, 20, 20, true);
+	world.policy.window_us = 2 * TEN_MINUTES;
+	ask(&world);
+	has_str(reason_of(WA_GROUP_BASE, child->start_segno), "backup b3",
+			"the last one stays");
+
+	/* what is being taken */
+	three_backups(true);
+	world.policy.backups = 1;
+	world.unfinished = (WaUnfinished) {"u1", true, 20};
+	ask(&world);
+	is_int(first_kept(1), 20, "a backup that is being taken holds WAL");
+	has_str(reason_of(WA_GROUP_BASE, 0), "is being taken", "which is said");
+	world.unfinished.begun = false;
+	ask(&world);
+	is_int(first_kept(1), 48, "what a deletion left holds nothing");
+	has_str(reason_of(WA_GROUP_BASE, 0), "deletion", "and goes");
+}
+
 static void
 test_size(void)
 {
@@ -726,31 +789,31 @@ test_size(void)
 	world.policy.window_us = 40 * TEN_MINUTES;
 	ask(&world);
 	is_int(first_kept(1), 10, "a window alone");
-	world.policy.bytes = 35 * MB;
+	world.policy.bytes = 36 * MB;
 	ask(&world);
 	is_int(first_kept(1), 30, "a size shrinks it");
 	is_str(plan.warning, "", "and is kept");
-	world.policy.bytes = 12 * MB;
+	world.policy.bytes = 15 * MB;
 	ask(&world);
 	is_int(first_kept(1), 48, "to the last backup");
-	world.policy.bytes = 11 * MB;
+	world.policy.bytes = 14 * MB;
 	ask(&world);
 	is_int(first_kept(1), 48, "but no further");
-	is_str(plan.warning, "what must be kept takes 12 MB, more than the 11 MB "
+	is_str(plan.warning, "what must be kept takes 15 MB, more than the 14 MB "
 		   "of retention_size", "which it says");
 	world.policy.window_us = 0;
-	world.policy.bytes = 35 * MB;
+	world.policy.bytes = 36 * MB;
 	ask(&world);
 	is_int(first_kept(1), 30, "a size alone");
 	world.policy.bytes = 100 * MB;
 	ask(&world);
 	is_int(first_kept(1), 1, "which is not reached");
-	world.policy.bytes = 35 * MB;
+	world.policy.bytes = 36 * MB;
 	world.policy.backups = 3;
 	ask(&world);
 	is_int(first_kept(1), 10, "backups that count are not shrunk");
 	three_backups(false);
-	world.policy.bytes = 35 * MB;
+	world.policy.bytes = 36 * MB;
 	ask(&world);
 	is_int(first_kept(1), 1, "without backups in base/ a size only warns");
 	has_str(plan.warning, "59 MB", "so it does");
@@ -976,6 +1039,7 @@ main(void)
 {
 	test_window();
 	test_count();
+	test_bases();
 	test_size();
 	test_pins();
 	test_doubts();
