@@ -81,6 +81,16 @@ my $run = do { local $ENV{PGHOST} = '/nowhere'; prune() };
 is("$run->{status}", 2, 'without a rule, and without a server to ask, it is wrong usage');
 like($run->{stderr}, qr/^walarch prune: no rule was given, and no server could be asked: /, 'which it says');
 
+# an abbreviated option is the same option: the archive that was checked is pruned
+my $elsewhere = $primary->basedir . '/elsewhere';
+mkdir $elsewhere or die $!;
+write_binary("$elsewhere/archive.id", slurp_binary("$archive/archive.id") =~ s/(system-identifier: )\d+/${1}77/r);
+mkdir "$elsewhere/wal" or die $!;
+my @asked = run_in('/', 'env', "WALARCH_ARCHIVE=$archive", $ENV{WALARCH_BIN}, 'prune', "--arch=$elsewhere",
+	'--host', $primary->host, '--port', $primary->port, '--apply');
+is($asked[0], 1, 'the rule of a server is for its own archive only');
+like($asked[2], qr/"\Q$elsewhere\E" is the archive of the cluster with system identifier 77/, 'however its option is spelt');
+
 # ---- a window -------------------------------------------------------------------------
 
 # From the last commit back to between "early2" and "late2".
@@ -164,6 +174,8 @@ my %refused = (
 	"SELECT walarch.pin('../x', lsn => '$start_lsn1')" => qr{"\.\./x" is not a name for a pin},
 	"SELECT walarch.pin('x', lsn => '$start_lsn1', backup => '$backup{1}')" => qr/a pin holds one thing only/,
 	"SELECT walarch.pin('x', lsn => '$start_lsn1', expires => 'infinity')" => qr/timestamp out of range/,
+	"SELECT walarch.pin('x', lsn => '$start_lsn1', expires => '10000-01-01')" => qr/is out of range/,
+	"SELECT walarch.pin('x', lsn => '$start_lsn1', expires => now() - '1 day'::interval)" => qr/would have expired already/,
 	"SELECT walarch.unpin('none')" => qr/there is no pin "none"/);
 foreach my $query (sort keys %refused)
 {
@@ -260,6 +272,10 @@ my $backup5 = on_new('SELECT backup_id FROM walarch.backups WHERE timeline = 2')
 my $window5 = on_new("SELECT ceil(extract(epoch FROM max(latest_time) - '$moment5'::timestamptz))::int FROM walarch.segments()");
 $plan = plan_of('--retention-window', $window5);
 is($plan->{doubt}, undef, 'no doubt');
+is($plan->{rows}{$old[-1]}[0] // (map { $plan->{rows}{$_}[0] } grep { / to \Q$old[-1]\E$/ } keys %{ $plan->{rows} })[0], 'keep',
+	'what went on beside the new timeline may be a server that is idle now');
+$plan = plan_of('--retention-window', $window5, '--give-up', 1);
+is($plan->{doubt}, undef, 'no doubt');
 my ($tail) = grep { /^00000001/ && $plan->{rows}{$_}[1] =~ /^timeline 1 was over/ } keys %{ $plan->{rows} };
 ok(defined $tail, 'what the old primary wrote behind the switch was over before the window');
 is(join(' ', sort keys %{ { map { $plan->{rows}{$_}[1] => 1 } grep { /^00000001.{16}( to|$)/ } deleted($plan) } }),
@@ -312,7 +328,7 @@ hidden('a hole in the newest backup', qr/the newest backup, \Q$backup5\E, cannot
 hidden('no marker', qr/has no marker/, "$archive/archive.id");
 # ---- and the new timeline is all that is kept ------------------------------------------------
 
-$run = prune('--retention-window', $window5, '--apply');
+$run = prune('--retention-window', $window5, '--give-up', 1, '--apply');
 is($run->{status}, 0, 'deleted') or diag $run->{stderr};
 like($run->{stdout}, qr/^\d+ objects deleted, \d+ kB$/m, 'and said how much');
 ok(!-e "$archive/wal/0000000100000000", 'the old timeline is gone, its directory, too');

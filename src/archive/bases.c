@@ -107,10 +107,15 @@ wa_base_read(WaStore *store, const char *id, WaBaseBackup *backup,
 	return read_text(store, id, WA_BASE_ADVERTISED, true, backup, err);
 }
 
-/* base.lock says that base/ was there with its mark. */
+/*
+ * base.lock says that base/ was there with its mark.  *used: there is a
+ * base.lock.
+ */
 static WaCode
 check_mark(WaStore *store, bool *used, WaError *err)
 {
+	Names		names;
+	bool		marked = false;
 	WaStat		stat;
 	WaCode		code = wa_store_stat(store, WA_KEY_BASE_LOCK, &stat, err);
 
@@ -118,15 +123,22 @@ check_mark(WaStore *store, bool *used, WaError *err)
 	if (code == WA_NOT_FOUND)
 		return WA_OK;
 	if (code == WA_OK)
-		code = wa_store_stat(store, WA_KEY_BASE_MARK, &stat, err);
-	if (code == WA_NOT_FOUND)
+		code = list_names(store, WA_PREFIX_BASE, false, &names, err);
+	if (code != WA_OK)
+		return code;
+	for (size_t i = 0; i < names.count; i++)
+		marked |= strcmp(names.names[i],
+						 strrchr(WA_KEY_BASE_MARK, '/') + 1) == 0;
+	free(names.names);
+	if (!marked)
 	{
 		wa_fail(err, WA_IO, "\"" WA_KEY_BASE_MARK "\" is missing in an archive "
 				"that held base backups");
 		wa_hint(err, "Is the file system of base/ not mounted? If the backups "
 				"are gone for good, remove \"" WA_KEY_BASE_LOCK "\".");
+		return err->code;
 	}
-	return code;
+	return WA_OK;
 }
 
 static bool
@@ -178,11 +190,8 @@ wa_bases_read(WaStore *store, WaBases *bases, WaError *err)
 	WaCode		code;
 
 	memset(bases, 0, sizeof(*bases));
-	if (check_mark(store, &used, err) != WA_OK)
-		return err->code;
-	if (!used)
-		return WA_OK;
-	if (list_names(store, WA_PREFIX_BASE, true, &names, err) != WA_OK)
+	if (check_mark(store, &used, err) != WA_OK ||
+		list_names(store, WA_PREFIX_BASE, true, &names, err) != WA_OK)
 		return err->code;
 	bases->bases = calloc(names.count + 1, sizeof(WaBase));
 	code = bases->bases != NULL ? WA_OK :
@@ -236,7 +245,8 @@ wa_bases_lock(WaStore *store, const WaMarker *marker, WaError *err)
 				store->place);
 		wa_hint(err, "Try again when it has ended.");
 	}
-	return code;
+	return code == WA_OK ?
+		wa_store_persist(store, WA_KEY_BASE_LOCK, err) : code;
 }
 
 WaCode

@@ -342,7 +342,10 @@ wa_backup_usable(const WaCatalogue *catalogue, const WaBackup *backup,
 	WaPlace		missing;
 
 	const WaBackup *child = backup;
+	char		ignored[WA_BACKUP_REASON_BYTES];
 
+	if (reason == NULL)
+		reason = ignored;
 	reason[0] = '\0';
 	if (!backup->readable)
 		snprintf(reason, WA_BACKUP_REASON_BYTES, "%s", backup->reason);

@@ -18,6 +18,13 @@ typedef struct WaPlace
 	uint64_t	segno;
 } WaPlace;
 
+/* The segment that a backup begins in. */
+static inline WaPlace
+wa_backup_start(const WaBackup *backup)
+{
+	return (WaPlace) {backup->tli, backup->start_segno};
+}
+
 /* Segments of one timeline, both inclusive; empty when last < first. */
 typedef struct WaStretch
 {
@@ -82,7 +89,7 @@ extern bool wa_backup_complete(const WaCatalogue *catalogue,
 
 /*
  * Can it be restored?  If not, the reason in WA_BACKUP_REASON_BYTES;
- * otherwise that is empty.
+ * otherwise that is empty.  reason may be NULL.
  */
 extern bool wa_backup_usable(const WaCatalogue *catalogue,
 							 const WaBackup *backup, char *reason);

@@ -30,9 +30,9 @@ take_name(void *arg, const char *name, bool is_prefix, WaError *err)
 	void	   *larger;
 
 	/* hidden files are an editor's, or a file system's */
-	if (is_prefix || name[0] == '.')
+	if (name[0] == '.')
 		return WA_OK;
-	if (!wa_pin_name_valid(name))
+	if (is_prefix || !wa_pin_name_valid(name))
 	{
 		wa_fail(err, WA_DAMAGED, "\"" WA_PREFIX_PINS "/%.100s\" is not a pin",
 				name);
@@ -75,6 +75,34 @@ read_pin(WaStore *store, const char *name, WaPin *pin, WaError *err)
 	return wa_pin_parse(text, buffer.length, name, pin, err);
 }
 
+/* Whoever locked first has made pins/: see wa_pins_prepare. */
+static WaCode
+check_prefix(WaStore *store, WaError *err)
+{
+	WaStat		stat;
+	WaCode		code = wa_store_stat(store, WA_KEY_LOCK, &stat, err);
+
+	if (code == WA_NOT_FOUND)
+		return WA_OK;
+	if (code == WA_OK)
+		code = wa_store_stat(store, WA_PREFIX_PINS "/0", &stat, err);
+	if (code == WA_OK || code == WA_NOT_FOUND)
+		return WA_OK;
+	wa_hint(err, "Nothing is deleted while \"" WA_PREFIX_PINS "\" is missing. "
+			"If nothing is to be pinned, make an empty one.");
+	return err->code;
+}
+
+WaCode
+wa_pins_prepare(WaStore *store, WaError *err)
+{
+	WaStat		stat;
+	WaCode		code = wa_store_stat(store, WA_KEY_LOCK, &stat, err);
+
+	return code == WA_NOT_FOUND ?
+		wa_store_make_prefix(store, WA_PREFIX_PINS, err) : code;
+}
+
 WaCode
 wa_pins_read(WaStore *store, WaPin **pins, size_t *count, WaError *err)
 {
@@ -83,6 +111,8 @@ wa_pins_read(WaStore *store, WaPin **pins, size_t *count, WaError *err)
 
 	*count = 0;
 	*pins = NULL;
+	if (check_prefix(store, err) != WA_OK)
+		return err->code;
 	code = wa_store_list(store, WA_PREFIX_PINS, take_name, &names, err);
 	if (code == WA_OK)
 	{
@@ -115,10 +145,26 @@ wa_pin_put(WaStore *store, const WaPin *pin, WaError *err)
 {
 	char		key[WA_KEY_BYTES];
 	char		text[WA_PIN_TEXT_BYTES];
+	size_t		length = wa_pin_format(pin, text);
+	WaPin		back;
 	WaCode		code;
 
+	if (pin->expires && pin->expires_us <= pin->created_us)
+	{
+		wa_fail(err, WA_INVALID, "the pin \"%s\" would have expired already",
+				pin->name);
+		wa_hint(err, "Give a time to come.");
+		return err->code;
+	}
+	/* what nobody could read again would hold up every deletion */
+	if (wa_pin_parse(text, length, pin->name, &back, err) != WA_OK ||
+		back.expires != pin->expires ||
+		back.expires_us / 1000000 != pin->expires_us / 1000000)
+		return wa_fail(err, WA_INVALID, "the pin \"%s\" cannot be noted: what "
+					   "it holds, or when it expires, is out of range",
+					   pin->name);
 	key_of(pin->name, key);
-	code = wa_store_put(store, key, text, wa_pin_format(pin, text), err);
+	code = wa_store_put(store, key, text, length, err);
 	if (code == WA_EXISTS)
 	{
 		wa_fail(err, WA_EXISTS, "there is a pin \"%s\" already", pin->name);

@@ -5,6 +5,7 @@
 #include "archive/retain.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,19 @@ static const char *const kind_names[] = {
 	[WA_GROUP_HISTORY] = "history",
 	[WA_GROUP_BASE] = "base"
 };
+
+void
+wa_plan_doubt(WaPlan *plan, const char *format,...)
+{
+	va_list		args;
+
+	if (plan->doubt)
+		return;
+	plan->doubt = true;
+	va_start(args, format);
+	vsnprintf(plan->doubt_reason, sizeof(plan->doubt_reason), format, args);
+	va_end(args);
+}
 
 const char *
 wa_group_kind_name(WaGroupKind kind)
@@ -51,7 +65,7 @@ goes(const Planner *planner, WaPlace place)
 static WaPlace
 fate_of(const Planner *planner, const WaBackup *backup)
 {
-	WaPlace		start = {backup->tli, backup->start_segno};
+	WaPlace		start = wa_backup_start(backup);
 
 	for (WaPlace at = start; at.segno <= backup->stop_segno; at.segno++)
 		if (goes(planner, at))
@@ -470,6 +484,12 @@ wa_retain_before(const WaCatalogue *catalogue, const WaPin *pins,
 	char		reason[WA_REASON_BYTES];
 
 	memset(plan, 0, sizeof(*plan));
+	if (catalogue->doubts_count > 0)
+	{
+		wa_plan_doubt(plan, "%.80s: %.120s", catalogue->doubts[0].object,
+					  catalogue->doubts[0].reason);
+		return WA_OK;
+	}
 	for (size_t i = 0; i < catalogue->backups_count; i++)
 		if (catalogue->backups[i].stored &&
 			catalogue->backups[i].start_segno < segno)

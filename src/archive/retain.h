@@ -20,6 +20,8 @@ typedef struct WaPolicy
 	uint32_t	backups;		/* newest backups with their data in base/ */
 	int64_t		window_us;		/* back from the newest recoverable point */
 	uint64_t	bytes;			/* shrinks the window above this size */
+	uint32_t	given_up;		/* timeline that nobody will recover to; 0: none.
+								 * Not the latest one. */
 } WaPolicy;
 
 typedef struct WaRetainQuestion
@@ -67,6 +69,10 @@ typedef struct WaPlan
 
 /* "segments", "partial", "backup", "history", "base" */
 extern const char *wa_group_kind_name(WaGroupKind kind);
+
+/* Note why nothing may go; the first reason is the one to act upon. */
+extern void wa_plan_doubt(WaPlan *plan, const char *format,...)
+			__attribute__((format(printf, 2, 3)));
 
 /* WA_NO_MEMORY or WA_OK; then the caller frees. */
 extern WaCode wa_retain_plan(const WaRetainQuestion *question, WaPlan *plan,

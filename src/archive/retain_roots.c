@@ -10,31 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "archive/retain_life.h"
 #include "core/array.h"
 #include "core/lsn.h"
 
-/* Commits that lie further ahead of the clock show that one clock is wrong. */
-#define AHEAD_US		(INT64_C(3600) * 1000000)
-
-static void note_doubt(WaPlan *plan, const char *format,...)
-			__attribute__((format(printf, 2, 3)));
 static WaCode add_root(WaRoots *roots, WaError *err, WaRoot root,
 					   const char *format,...)
 			__attribute__((format(printf, 4, 5)));
-
-/* The first one is the one to act upon. */
-static void
-note_doubt(WaPlan *plan, const char *format,...)
-{
-	va_list		args;
-
-	if (plan->doubt)
-		return;
-	plan->doubt = true;
-	va_start(args, format);
-	vsnprintf(plan->doubt_reason, sizeof(plan->doubt_reason), format, args);
-	va_end(args);
-}
 
 static WaCode
 add_root(WaRoots *roots, WaError *err, WaRoot root, const char *format,...)
@@ -53,27 +35,13 @@ add_root(WaRoots *roots, WaError *err, WaRoot root, const char *format,...)
 	return WA_OK;
 }
 
-static WaPlace
-start_of(const WaBackup *backup)
-{
-	return (WaPlace) {backup->tli, backup->start_segno};
-}
-
-static bool
-usable(const WaCatalogue *catalogue, const WaBackup *backup)
-{
-	char		ignored[WA_BACKUP_REASON_BYTES];
-
-	return wa_backup_usable(catalogue, backup, ignored);
-}
-
 /* Is a backup, all of what it needs, on the way that a lineage is? */
 static bool
 on_the_way(const WaLineage *lineage, const WaBackup *backup)
 {
 	WaPlace		stop = {backup->tli, backup->stop_segno};
 
-	return wa_lineage_holds(lineage, start_of(backup)) &&
+	return wa_lineage_holds(lineage, wa_backup_start(backup)) &&
 		wa_lineage_holds(lineage, stop);
 }
 
@@ -89,7 +57,7 @@ wa_retain_backup_before(const WaCatalogue *catalogue,
 		const WaBackup *backup = &catalogue->backups[i];
 
 		if ((stored_only && !backup->stored) ||
-			!usable(catalogue, backup) || !on_the_way(lineage, backup) ||
+			!wa_backup_usable(catalogue, backup, NULL) || !on_the_way(lineage, backup) ||
 			backup->stop_segno >= segno)
 			continue;
 		if (newest == NULL ||
@@ -132,7 +100,7 @@ doubt_newest(const WaCatalogue *catalogue, WaPlan *plan)
 			newest = backup;
 	}
 	if (newest != NULL && !wa_backup_usable(catalogue, newest, reason))
-		note_doubt(plan, "the newest backup, %s, cannot be restored: %.120s",
+		wa_plan_doubt(plan, "the newest backup, %s, cannot be restored: %.120s",
 				   newest->id, reason);
 }
 
@@ -169,7 +137,7 @@ look_for_doubts(const WaRetainQuestion *question, WaPlan *plan)
 	const WaCatalogue *catalogue = question->catalogue;
 
 	if (catalogue->doubts_count > 0)
-		note_doubt(plan, "%.80s: %.120s", catalogue->doubts[0].object,
+		wa_plan_doubt(plan, "%.80s: %.120s", catalogue->doubts[0].object,
 				   catalogue->doubts[0].reason);
 	for (size_t i = 0; i < catalogue->timelines_count; i++)
 	{
@@ -177,10 +145,10 @@ look_for_doubts(const WaRetainQuestion *question, WaPlan *plan)
 
 		/* an archive may begin with the timeline that the server was on */
 		if (!timeline->history_known && i > 0)
-			note_doubt(plan, "the history of timeline %" PRIu32
+			wa_plan_doubt(plan, "the history of timeline %" PRIu32
 					   " is not in the archive", timeline->tli);
 		if (!agrees(catalogue, timeline))
-			note_doubt(plan, "the history of timeline %" PRIu32
+			wa_plan_doubt(plan, "the history of timeline %" PRIu32
 					   " contradicts that of timeline %" PRIu32, timeline->tli,
 					   timeline->history.entries[timeline->history.count - 2].tli);
 	}
@@ -189,199 +157,8 @@ look_for_doubts(const WaRetainQuestion *question, WaPlan *plan)
 
 /* ---- the window ------------------------------------------------------------- */
 
-typedef struct Window
-{
-	bool		known;
-	int64_t		begin_us;
-} Window;
-
-/* The last commit that can be recovered on the way to a timeline. */
-static bool
-last_recoverable(const WaRetainQuestion *question, const WaLineage *lineage,
-				 int64_t *us)
-{
-	const WaBackup *backup = wa_retain_backup_before(question->catalogue,
-													 lineage, UINT64_MAX,
-													 false);
-	WaPlace		reached;
-
-	return backup != NULL &&
-		wa_lineage_reach(question->catalogue, lineage, start_of(backup),
-						 &reached) &&
-		wa_times_last(question->times, lineage, reached.segno, us);
-}
-
-static bool
-lies_ahead(const WaRetainQuestion *question, const WaLineage *lineage)
-{
-	int64_t		last;
-
-	return last_recoverable(question, lineage, &last) &&
-		last > question->now_us + AHEAD_US;
-}
-
-/* From which point in time on must all be recoverable? */
-static void
-find_window(const WaRetainQuestion *question, const WaRoots *roots,
-			WaPlan *plan, Window *window)
-{
-	bool		ahead = false;
-
-	window->known = false;
-	for (size_t i = 0; i < question->catalogue->timelines_count; i++)
-	{
-		int64_t		last;
-
-		if (!last_recoverable(question, &roots->lineages[i], &last))
-			continue;
-		if (last > question->now_us + AHEAD_US)
-		{
-			ahead = true;
-			continue;
-		}
-		last -= question->policy.window_us;
-		if (!window->known || last > window->begin_us)
-			window->begin_us = last;
-		window->known = true;
-	}
-	if (!window->known && ahead)
-		note_doubt(plan, "the last commits lie in the future: the clock of "
-				   "this machine or of the server is wrong");
-}
-
-/*
- * When was anything last written on a timeline, at the latest?  What its
- * first segment holds was begun by its parent.  False: not known.
- */
-static bool
-last_written(const WaRetainQuestion *question, const WaTimeline *timeline,
-			 int64_t *us)
-{
-	WaStretch	all = {timeline->tli, 0, UINT64_MAX};
-	uint64_t	first = 0;
-	bool		known = true;	/* of all up to the last that tells */
-	size_t		at;
-	size_t		end;
-
-	if (timeline->history.count > 1)
-		first = timeline->history.entries[timeline->history.count - 1].begin /
-			question->catalogue->marker.segment_bytes;
-	*us = timeline->history_at_us;
-	wa_times_stretch(question->times, &all, &at, &end);
-	for (; at < end; at++)
-	{
-		const WaSegmentTime *segment = &question->times->segments[at];
-		bool		commits = segment->commits && segment->place.segno > first;
-		int64_t		latest = commits ? segment->latest_us :
-			segment->archived_us;
-
-		known = latest != 0;
-		if (latest > *us)
-			*us = latest;
-	}
-	return known && *us != 0;
-}
-
-/* When was the segment stored that a backup begins in? */
-static bool
-began(const WaRetainQuestion *question, const WaBackup *backup, int64_t *us)
-{
-	WaStretch	one = {backup->tli, backup->start_segno, backup->start_segno};
-	size_t		at;
-	size_t		end;
-
-	wa_times_stretch(question->times, &one, &at, &end);
-	*us = at < end ? question->times->segments[at].archived_us : 0;
-	return *us != 0;
-}
-
-/*
- * Has a timeline that left this one as many backups of its own as are to be
- * kept, all begun after anything was last written here?
- */
-static bool
-is_succeeded(const WaRetainQuestion *question, const WaTimeline *timeline)
-{
-	const WaCatalogue *catalogue = question->catalogue;
-	int64_t		last;
-
-	if (question->policy.backups == 0 ||
-		!last_written(question, timeline, &last))
-		return false;
-	for (size_t i = 0; i < catalogue->timelines_count; i++)
-	{
-		const WaTimeline *later = &catalogue->timelines[i];
-		uint32_t	own = 0;
-
-		if (later->tli == timeline->tli ||
-			wa_history_find(&later->history, timeline->tli) == NULL)
-			continue;
-		for (size_t j = 0; j < catalogue->backups_count; j++)
-		{
-			const WaBackup *backup = &catalogue->backups[j];
-			int64_t		us;
-
-			own += backup->stored && backup->tli == later->tli &&
-				usable(catalogue, backup) && began(question, backup, &us) &&
-				us > last;
-		}
-		if (own >= question->policy.backups)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Might anybody still recover to this timeline?  It was over before the
- * window when nothing was written on it since; without a window, when another
- * one has taken its place.  But that which PostgreSQL takes for the latest,
- * the last before a number without a history, is recovered to by everybody
- * who does not say otherwise.
- */
-static bool
-is_living(const WaRetainQuestion *question, size_t i, const Window *window)
-{
-	const WaCatalogue *catalogue = question->catalogue;
-	const WaTimeline *timeline = &catalogue->timelines[i];
-	int64_t		us;
-
-	if (i + 1 == catalogue->timelines_count ||
-		catalogue->timelines[i + 1].tli != timeline->tli + 1)
-		return true;
-	if (question->policy.window_us == 0)
-		return !is_succeeded(question, timeline);
-	return !window->known || !last_written(question, timeline, &us) ||
-		us >= window->begin_us;
-}
-
-/*
- * The segment in which the window begins on the way to a timeline; its end
- * when it had no commit since.  A silence longer than the window, or a clock
- * that leapt, is followed by a window that reaches back before it.
- */
-static uint64_t
-begin_of_window(const WaRetainQuestion *question, const WaLineage *lineage,
-				const Window *window)
-{
-	int64_t		until = question->now_us + AHEAD_US;
-	int64_t		before;
-	WaPlace		begin;
-	WaPlace		earlier;
-
-	if (!wa_times_first(question->times, lineage, window->begin_us, until,
-						&begin))
-		return UINT64_MAX;
-	if (begin.segno > 0 &&
-		wa_times_last(question->times, lineage, begin.segno - 1, &before) &&
-		before < window->begin_us - question->policy.window_us &&
-		wa_times_first(question->times, lineage,
-					   before - question->policy.window_us, until, &earlier))
-		return earlier.segno;
-	return begin.segno;
-}
-
 static WaCode
-keep_window(const WaRetainQuestion *question, size_t i, const Window *window,
+keep_window(const WaRetainQuestion *question, size_t i, const WaLifeWindow *window,
 			WaRoots *roots, WaError *err)
 {
 	const WaCatalogue *catalogue = question->catalogue;
@@ -397,11 +174,11 @@ keep_window(const WaRetainQuestion *question, size_t i, const Window *window,
 	if (!window->known)
 		return add_root(roots, err, root, "no point in time is known to which "
 						"the cluster can be recovered");
-	if (lies_ahead(question, lineage))
+	if (wa_life_lies_ahead(question, lineage))
 		return add_root(roots, err, root, "the last commits on timeline %"
 						PRIu32 " lie in the future", tli);
 	backup = wa_retain_backup_before(catalogue, lineage,
-									 begin_of_window(question, lineage,
+									 wa_life_begin(question, lineage,
 													 window), stored);
 	if (backup == NULL)
 		return add_root(roots, err, root, "no backup is known from before the "
@@ -438,7 +215,7 @@ keep_newest(const WaRetainQuestion *question, size_t i, WaRoots *roots,
 		{
 			const WaBackup *backup = &catalogue->backups[j];
 
-			if (backup->stored && usable(catalogue, backup) &&
+			if (backup->stored && wa_backup_usable(catalogue, backup, NULL) &&
 				on_the_way(lineage, backup) &&
 				backup->start_segno < root.segno &&
 				(newest == NULL || backup->history.start_lsn >
@@ -486,7 +263,7 @@ wa_roots_shrink(const WaRetainQuestion *question, WaRoots *roots)
 		{
 			const WaBackup *backup = &catalogue->backups[j];
 
-			if (backup->stored && usable(catalogue, backup) &&
+			if (backup->stored && wa_backup_usable(catalogue, backup, NULL) &&
 				on_the_way(&roots->lineages[root->timeline], backup) &&
 				backup->start_segno > root->segno &&
 				(newer == NULL || backup->history.start_lsn <
@@ -552,7 +329,7 @@ keep_last(const WaCatalogue *catalogue, WaRoots *roots, WaError *err)
 	{
 		const WaBackup *backup = &catalogue->backups[i];
 
-		if (backup->stored && usable(catalogue, backup) &&
+		if (backup->stored && wa_backup_usable(catalogue, backup, NULL) &&
 			(newest == NULL || begun_us(newest) <= begun_us(backup)))
 			newest = backup;
 	}
@@ -588,22 +365,23 @@ keep_unfinished(const WaCatalogue *catalogue, WaRoots *roots, WaError *err)
 /* What the policy wants kept on the way to one timeline. */
 static WaCode
 keep_timeline(const WaRetainQuestion *question, size_t i,
-			  const Window *window, WaRoots *roots, WaError *err)
+			  const WaLifeWindow *window, WaRoots *roots, WaError *err)
 {
 	const WaPolicy *policy = &question->policy;
+	WaLifeWindow		own = wa_life_window_of(question, roots, i, window);
 	WaRoot		whole = {.timeline = i};
 
 	/* backups elsewhere are not counted: who has only those needs a window */
 	bool		counts = policy->backups > 0 &&
 		wa_catalogue_stores_backups(question->catalogue);
 
-	roots->living[i] = is_living(question, i, window);
+	roots->living[i] = wa_life_goes_on(question, i, window);
 	if (!roots->living[i])
 		return WA_OK;
 	if (counts && keep_newest(question, i, roots, err) != WA_OK)
 		return err->code;
 	if (policy->window_us > 0 || (policy->bytes > 0 && policy->backups == 0))
-		return keep_window(question, i, window, roots, err);
+		return keep_window(question, i, &own, roots, err);
 	if (counts)
 		return WA_OK;
 	return add_root(roots, err, whole, policy->backups > 0 ?
@@ -616,7 +394,7 @@ wa_roots_find(const WaRetainQuestion *question, WaPlan *plan, WaRoots *roots,
 			  WaError *err)
 {
 	const WaCatalogue *catalogue = question->catalogue;
-	Window		window = {0};
+	WaLifeWindow		window = {0};
 
 	memset(roots, 0, sizeof(*roots));
 	roots->lineages = calloc(catalogue->timelines_count + 1,
@@ -630,7 +408,7 @@ wa_roots_find(const WaRetainQuestion *question, WaPlan *plan, WaRoots *roots,
 			return wa_fail(err, WA_NO_MEMORY, "out of memory");
 	look_for_doubts(question, plan);
 	if (question->policy.window_us > 0)
-		find_window(question, roots, plan, &window);
+		wa_life_window(question, roots, plan, &window);
 	for (size_t i = 0; i < catalogue->timelines_count; i++)
 		if (keep_timeline(question, i, &window, roots, err) != WA_OK)
 			return err->code;

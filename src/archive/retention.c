@@ -150,7 +150,10 @@ typedef struct Prune
 WaCode
 wa_retention_lock(WaStore *store, WaError *err)
 {
-	WaCode		code = wa_store_lock(store, WA_KEY_LOCK, err);
+	WaCode		code = wa_pins_prepare(store, err);
+
+	if (code == WA_OK)
+		code = wa_store_lock(store, WA_KEY_LOCK, err);
 
 	if (code == WA_EXISTS)
 	{

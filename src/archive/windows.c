@@ -102,7 +102,7 @@ find_earliest(WaStore *store, const WaCatalogue *catalogue,
 {
 	const WaBackup *backup = window->backup;
 	WaPlace		stop = {backup->tli, backup->stop_segno};
-	WaPlace		start = {backup->tli, backup->start_segno};
+	WaPlace		start = wa_backup_start(backup);
 
 	window->earliest_lsn = backup->history.stop_lsn;
 	window->earliest.known =
@@ -140,7 +140,7 @@ try_window(WaStore *store, const WaCatalogue *catalogue,
 		   const WaBackup *backup, WaWindow *window, bool *found,
 		   WaError *err)
 {
-	WaPlace		start = {backup->tli, backup->start_segno};
+	WaPlace		start = wa_backup_start(backup);
 	WaPlace		missing;
 
 	*found = false;

@@ -152,8 +152,8 @@ wa_cli_random(char *text, size_t digits)
 }
 
 WaCode
-wa_cli_archive_open(const char *path, WaStore **store, WaMarker *marker,
-					WaError *err)
+wa_cli_archive_open_noted(const char *path, char *token, WaStore **store,
+						  WaMarker *marker, WaError *err)
 {
 	WaStoreOptions options = {0};
 	struct stat st;
@@ -162,6 +162,7 @@ wa_cli_archive_open(const char *path, WaStore **store, WaMarker *marker,
 	wa_cli_modes(path, &options.file_mode, &options.dir_mode);
 	if (!wa_cli_random(options.token, WA_TOKEN_BYTES - 1))
 		return wa_fail(err, WA_IO, "could not get random numbers");
+	memcpy(token, options.token, WA_TOKEN_BYTES);
 	/* what root makes, the server could not read */
 	if (stat(path, &st) == 0 && st.st_uid != geteuid())
 		return wa_fail(err, WA_INVALID,
@@ -172,6 +173,15 @@ wa_cli_archive_open(const char *path, WaStore **store, WaMarker *marker,
 	wa_store_close(*store);
 	*store = NULL;
 	return err->code;
+}
+
+WaCode
+wa_cli_archive_open(const char *path, WaStore **store, WaMarker *marker,
+					WaError *err)
+{
+	char		token[WA_TOKEN_BYTES];
+
+	return wa_cli_archive_open_noted(path, token, store, marker, err);
 }
 
 WaCode

@@ -68,6 +68,14 @@ extern WaCode wa_cli_catalogue(const char *path, WaStore **store,
 extern WaCode wa_cli_archive_open(const char *path, WaStore **store,
 								  WaMarker *marker, WaError *err);
 
+/*
+ * The same, and the token of its temporaries in WA_TOKEN_BYTES: whoever writes
+ * for hours leaves a note of it.
+ */
+extern WaCode wa_cli_archive_open_noted(const char *path, char *token,
+										WaStore **store, WaMarker *marker,
+										WaError *err);
+
 #define WA_TIME_TEXT_BYTES	64
 
 /*

@@ -164,7 +164,7 @@ take_value(WaPin *pin, WaPinKind kind, const char *value, int64_t *at_us)
 	pin->kind = kind;
 	snprintf(pin->value, sizeof(pin->value), "%s", value);
 	if (kind == WA_PIN_LSN)
-		return wa_text_lsn(value, &pin->keep_from);
+		return wa_lsn_parse_whole(value, &pin->keep_from);
 	if (kind == WA_PIN_TIME)
 	{
 		char		text[WA_TIME_TEXT_BYTES];

@@ -6,6 +6,7 @@
 
 #include <getopt.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,9 +22,10 @@ static const char usage[] =
 "\n"
 "Usage:\n"
 "  walarch prune --archive DIR [--retention-backups N] [--retention-window TIME]\n"
-"                [--retention-size SIZE] [--apply] [--json] [--quiet]\n"
+"                [--retention-size SIZE] [--give-up TIMELINE] [--apply]\n"
+"                [--json] [--quiet]\n"
 "  walarch prune --archive DIR [-d CONNSTR] [-h HOST] [-p PORT] [-U USER]\n"
-"                [--apply] [--json] [--quiet]\n"
+"                [--give-up TIMELINE] [--apply] [--json] [--quiet]\n"
 "  walarch prune --archive DIR --before FILE [--force] [--quiet]\n"
 "\n"
 "Options:\n"
@@ -40,6 +42,9 @@ static const char usage[] =
 "                           without a rule: ask this server for its settings\n"
 "                           walarch.retention_*; as for all tools of PostgreSQL,\n"
 "                           the environment (PGHOST ...) serves, too\n"
+"  --give-up TIMELINE       nobody will recover to this timeline: needed to let\n"
+"                           go of one that was written on beside a later one,\n"
+"                           which looks like a server that is idle now\n"
 "  --apply                  delete\n"
 "  --json                   one JSON object; sizes in bytes\n"
 "  --before FILE            the archive_cleanup_command of a standby that has\n"
@@ -60,6 +65,8 @@ static const char usage[] =
 "Exit status: 0 done, or nothing to do; 1 failed, or nothing was deleted because\n"
 "of a doubt; 2 wrong usage, or no rule and no server that could be asked.\n";
 
+#define SERVER_OPTIONS		4
+
 typedef struct Options
 {
 	const char *archive;
@@ -70,8 +77,15 @@ typedef struct Options
 	const char *before;
 	bool		force;
 	bool		quiet;
+	const char *server[SERVER_OPTIONS]; /* as given; NULL: not */
 	bool		server_given;
+	const char *give_up;		/* as given */
+	uint64_t	cluster;		/* whose rule it is; 0: the caller's own */
 } Options;
+
+static const char *const server_options[SERVER_OPTIONS] = {
+	"--dbname", "--host", "--port", "--username"
+};
 
 static void
 print_json(const WaRetention *retention)
@@ -204,6 +218,9 @@ prune(const Options *options, bool *doubt, WaError *err)
 	if (zstd == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory");
 	if (wa_cli_archive_open(options->archive, &store, &marker, err) != WA_OK ||
+		(options->cluster != 0 &&
+		 wa_identity_check(&marker, options->archive, options->cluster,
+						   marker.segment_bytes, err) != WA_OK) ||
 		(apply && wa_retention_lock(store, err) != WA_OK) ||
 		make_plan(options, store, &marker, zstd, &retention, err) != WA_OK)
 	{
@@ -232,12 +249,42 @@ prune(const Options *options, bool *doubt, WaError *err)
 	return code;
 }
 
+/* Only what was understood is handed on, in its full form. */
+static int
+ask_server(const Options *options)
+{
+	char	   *words[10 + 2 * SERVER_OPTIONS] = {
+		(char *) "prune", (char *) "--archive", (char *) options->archive
+	};
+	int			count = 3;
+
+	for (int i = 0; i < SERVER_OPTIONS; i++)
+		if (options->server[i] != NULL)
+		{
+			words[count++] = (char *) server_options[i];
+			words[count++] = (char *) options->server[i];
+		}
+	if (options->give_up != NULL)
+	{
+		words[count++] = (char *) "--give-up";
+		words[count++] = (char *) options->give_up;
+	}
+	if (options->apply)
+		words[count++] = (char *) "--apply";
+	if (options->json)
+		words[count++] = (char *) "--json";
+	if (options->quiet)
+		words[count++] = (char *) "--quiet";
+	return wa_second_run(count, words);
+}
+
 static int
 check(const Options *options)
 {
 	if (options->archive == NULL)
 		return wa_cli_usage("prune", "no archive was given: use --archive");
-	if (options->before != NULL && (options->policy_given || options->json))
+	if (options->before != NULL &&
+		(options->policy_given || options->json || options->give_up != NULL))
 		return wa_cli_usage("prune", "--before goes with no other rule, and "
 							"with no --json");
 	if (options->before == NULL && options->force)
@@ -266,6 +313,8 @@ wa_cmd_prune(int argc, char **argv)
 		{"host", required_argument, NULL, 'h'},
 		{"port", required_argument, NULL, 'p'},
 		{"username", required_argument, NULL, 'U'},
+		{"give-up", required_argument, NULL, 'g'},
+		{"of-cluster", required_argument, NULL, 'c'},
 		{"help", no_argument, NULL, 'H'},
 		{NULL, 0, NULL, 0}
 	};
@@ -302,6 +351,13 @@ wa_cmd_prune(int argc, char **argv)
 										"as 500GB", optarg);
 				options.policy_given = true;
 				break;
+			case 'g':
+				if (!wa_text_number(optarg, 1, UINT32_MAX, &number))
+					return wa_cli_usage("prune", "\"%s\" is not a timeline",
+										optarg);
+				options.policy.given_up = (uint32_t) number;
+				options.give_up = optarg;
+				break;
 			case 'A':
 				options.apply = true;
 				break;
@@ -321,7 +377,13 @@ wa_cmd_prune(int argc, char **argv)
 			case 'h':
 			case 'p':
 			case 'U':
+				options.server[c == 'd' ? 0 : c == 'h' ? 1 : c == 'p' ? 2 : 3] =
+					optarg;
 				options.server_given = true;
+				break;
+			case 'c':
+				/* from the second program only */
+				options.cluster = strtoull(optarg, NULL, 10);
 				break;
 			case 'H':
 				fputs(usage, stdout);
@@ -338,7 +400,7 @@ wa_cmd_prune(int argc, char **argv)
 	if (check(&options) != WA_EXIT_OK)
 		return WA_EXIT_USAGE;
 	if (options.before == NULL && !options.policy_given)
-		return wa_second_run(argv);
+		return ask_server(&options);
 	if (prune(&options, &doubt, &err) != WA_OK)
 	{
 		wa_cli_error("prune", &err);

@@ -10,6 +10,7 @@
 
 #include "cli/detach.h"
 #include "cli/exitcode.h"
+#include "cli/second.h"
 
 typedef struct Subcommand
 {
@@ -19,6 +20,7 @@ typedef struct Subcommand
 } Subcommand;
 
 static const Subcommand subcommands[] = {
+	{"backup", wa_second_run, "take a base backup into an archive"},
 	{"get", wa_cmd_get, "restore one file: the restore_command"},
 	{"init", wa_cmd_init, "make a directory the archive of a cluster"},
 	{"list", wa_cmd_list, "show what an archive holds, and what it lacks"},

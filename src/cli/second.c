@@ -15,26 +15,23 @@
 #define PROGRAM		"walarch-recovery"
 
 int
-wa_second_run(char **argv)
+wa_second_run(int argc, char **argv)
 {
 	char		path[PATH_MAX];
 	ssize_t		length = readlink("/proc/self/exe", path, sizeof(path) - 1);
 	char	   *slash;
 	char	  **words;
-	int			count = 0;
 	WaError		err;
 
 	path[length > 0 ? length : 0] = '\0';
 	slash = strrchr(path, '/');
-	while (argv[count] != NULL)
-		count++;
-	words = calloc((size_t) count + 2, sizeof(char *));
+	words = calloc((size_t) argc + 2, sizeof(char *));
 	if (words != NULL && slash != NULL &&
 		(size_t) (slash - path) + sizeof("/" PROGRAM) <= sizeof(path))
 	{
 		memcpy(slash, "/" PROGRAM, sizeof("/" PROGRAM));
 		words[0] = path;
-		memcpy(words + 1, argv, (size_t) count * sizeof(char *));
+		memcpy(words + 1, argv, (size_t) argc * sizeof(char *));
 		execv(path, words);
 	}
 	wa_fail_errno(&err, errno, "could not run \"%s\"", path);

@@ -10,6 +10,6 @@
  * Become it, with the same arguments.  argv[0] is the subcommand.  Returns an
  * exit status, after a message, only when that cannot be done.
  */
-extern int	wa_second_run(char **argv);
+extern int	wa_second_run(int argc, char **argv);
 
 #endif							/* WA_SECOND_H */

@@ -108,7 +108,9 @@ wa_text_duration(const char *text, int64_t *us)
 	};
 	uint64_t	value;
 
-	if (!parse_amount(text, units, sizeof(units) / sizeof(units[0]), &value))
+	/* room to reckon with it */
+	if (!parse_amount(text, units, sizeof(units) / sizeof(units[0]), &value) ||
+		value > INT64_MAX / 8)
 		return false;
 	*us = (int64_t) value;
 	return true;
@@ -124,20 +126,6 @@ wa_text_size(const char *text, uint64_t *bytes)
 	};
 
 	return parse_amount(text, units, sizeof(units) / sizeof(units[0]), bytes);
-}
-
-bool
-wa_text_lsn(const char *text, uint64_t *lsn)
-{
-	const char *digits = "0123456789ABCDEFabcdef";
-	size_t		high = strspn(text, digits);
-	size_t		low = text[high] == '/' ? strspn(text + high + 1, digits) : 0;
-
-	if (high == 0 || high > 8 || low == 0 || low > 8 ||
-		text[high + 1 + low] != '\0')
-		return false;
-	*lsn = strtoull(text, NULL, 16) << 32 | strtoull(text + high + 1, NULL, 16);
-	return true;
 }
 
 const char *

@@ -35,9 +35,6 @@ extern bool wa_text_duration(const char *text, int64_t *us);
 /* An amount of memory likewise: kB, MB, GB or TB; megabytes without one. */
 extern bool wa_text_size(const char *text, uint64_t *bytes);
 
-/* "5/2A000028" */
-extern bool wa_text_lsn(const char *text, uint64_t *lsn);
-
 /* "42 MB", or "512 kB" where that says more. */
 #define WA_SIZE_TEXT_BYTES	32
 extern const char *wa_text_of_size(uint64_t bytes, char *text);

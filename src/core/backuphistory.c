@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/lsn.h"
+
 #define LINE_BYTES	2048
 #define TEXT_BYTES_MAX	(1024 * 1024)
 
@@ -21,17 +23,11 @@ value_of(const char *line, const char *key)
 	return strncmp(line, key, length) == 0 ? line + length : NULL;
 }
 
-/* "0/2000028 (file ...)", as PostgreSQL's own readers take it. */
+/* "0/2000028 (file ...)" */
 static bool
 parse_lsn(const char *text, uint64_t *lsn)
 {
-	uint32_t	high;
-	uint32_t	low;
-
-	if (sscanf(text, "%8" SCNx32 "/%8" SCNx32, &high, &low) != 2)
-		return false;
-	*lsn = (uint64_t) high << 32 | low;
-	return true;
+	return wa_lsn_parse(text, lsn) > 0;
 }
 
 static void

@@ -43,13 +43,29 @@ wa_base_file_valid(const char *name, uint32_t *oid)
 	return true;
 }
 
+static bool
+no_controls(const char *text)
+{
+	for (const char *c = text; *c != '\0'; c++)
+		if ((unsigned char) *c < ' ' || *c == 0x7f)
+			return false;
+	return true;
+}
+
 bool
 wa_base_label_valid(const char *label)
 {
-	for (const char *c = label; *c != '\0'; c++)
-		if ((unsigned char) *c < ' ' || *c == 0x7f)
-			return false;
-	return strlen(label) < WA_BASE_LABEL_BYTES;
+	return no_controls(label) && strlen(label) < WA_BASE_LABEL_BYTES;
+}
+
+bool
+wa_base_path_valid(const char *path)
+{
+	size_t		length = strlen(path);
+
+	/* blanks at the end of a line do not count */
+	return no_controls(path) && length < WA_BASE_PATH_BYTES &&
+		(length == 0 || path[length - 1] != ' ');
 }
 
 /* ---- writing ---------------------------------------------------------------- */
@@ -195,13 +211,16 @@ parse_line(Parser *parser, const char *key, const char *value)
 	if (strcmp(key, "server-version") == 0)
 		return parse_number(value, &backup->server_version);
 	if (strcmp(key, "timeline") == 0)
-		return parse_number(value, &backup->start_tli);
+		return backup->start_tli == 0 &&
+			parse_number(value, &backup->start_tli);
 	if (strcmp(key, "stop-timeline") == 0)
 		return parse_number(value, &backup->stop_tli);
 	if (strcmp(key, "start-lsn") == 0)
-		return wa_keyvalue_lsn(value, &backup->start_lsn);
+		return backup->start_lsn == 0 &&
+			wa_lsn_parse_whole(value, &backup->start_lsn);
 	if (strcmp(key, "stop-lsn") == 0)
-		return wa_keyvalue_lsn(value, &backup->stop_lsn);
+		return backup->stop_lsn == 0 &&
+			wa_lsn_parse_whole(value, &backup->stop_lsn);
 	if (strcmp(key, "start-time") == 0)
 		return wa_backuphistory_time(value, &backup->start_us);
 	if (strcmp(key, "stop-time") == 0)

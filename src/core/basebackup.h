@@ -66,9 +66,12 @@ extern bool wa_base_file_valid(const char *name, uint32_t *oid);
 /* Can a label stand in it?  Text without control characters, not too long. */
 extern bool wa_base_label_valid(const char *label);
 
+/* And the location of a tablespace? */
+extern bool wa_base_path_valid(const char *path);
+
 /*
  * The text, malloc'ed, with a NUL behind it; NULL when out of memory.  Label
- * and locations must be such as wa_base_label_valid allows.
+ * and locations must be valid.
  */
 extern char *wa_base_format(const WaBaseBackup *backup);
 

@@ -5,7 +5,6 @@
 #include "core/keyvalue.h"
 
 #include <ctype.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -34,20 +33,6 @@ wa_keyvalue_copy(char *to, size_t bytes, const char *value)
 	if (length >= bytes)
 		return false;
 	memcpy(to, value, length + 1);
-	return true;
-}
-
-bool
-wa_keyvalue_lsn(const char *value, uint64_t *lsn)
-{
-	uint32_t	high;
-	uint32_t	low;
-	int			end = 0;
-
-	if (sscanf(value, "%8" SCNx32 "/%8" SCNx32 "%n", &high, &low, &end) != 2 ||
-		value[end] != '\0')
-		return false;
-	*lsn = (uint64_t) high << 32 | low;
 	return true;
 }
 

@@ -18,9 +18,6 @@ extern bool wa_keyvalue_split(char *line, char **value);
 /* Copy a value with its NUL; false when there is no room for it. */
 extern bool wa_keyvalue_copy(char *to, size_t bytes, const char *value);
 
-/* An LSN as PostgreSQL prints it, and nothing else. */
-extern bool wa_keyvalue_lsn(const char *value, uint64_t *lsn);
-
 /*
  * Microseconds since 1970 as whole seconds in UTC, as in backup history files;
  * wa_backuphistory_time reads it.  Returns text, of these bytes.

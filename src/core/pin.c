@@ -72,7 +72,13 @@ parse_line(const char *key, const char *value, unsigned *version,
 		return sscanf(value, "%u%n", version, &end) == 1 &&
 			value[end] == '\0' && *version > 0;
 	if (strcmp(key, "keep-from") == 0)
-		return *placed = wa_keyvalue_lsn(value, &pin->keep_from);
+	{
+		/* of two, either could be the one that was meant */
+		bool		second = *placed;
+
+		*placed = wa_lsn_parse_whole(value, &pin->keep_from) && !second;
+		return *placed;
+	}
 	if (strcmp(key, "kind") == 0)
 	{
 		for (size_t i = 1; i < KINDS; i++)

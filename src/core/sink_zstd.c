@@ -13,6 +13,7 @@ struct WaZstd
 {
 	ZSTD_CCtx  *compress;		/* created when first needed */
 	ZSTD_DCtx  *decompress;
+	int			threads;
 };
 
 WaZstd *
@@ -29,6 +30,12 @@ wa_zstd_close(WaZstd *zstd)
 	ZSTD_freeCCtx(zstd->compress);
 	ZSTD_freeDCtx(zstd->decompress);
 	free(zstd);
+}
+
+void
+wa_zstd_threads(WaZstd *zstd, int threads)
+{
+	zstd->threads = threads;
 }
 
 size_t
@@ -54,6 +61,10 @@ begin_frame(WaZstd *zstd, int level, uint64_t raw_bytes, WaError *err)
 	if (!ZSTD_isError(result))
 		result = ZSTD_CCtx_setParameter(zstd->compress, ZSTD_c_checksumFlag,
 										1);
+	/* a libzstd that was built without threads does without */
+	if (zstd->threads > 0)
+		(void) ZSTD_CCtx_setParameter(zstd->compress, ZSTD_c_nbWorkers,
+									  zstd->threads);
 	if (!ZSTD_isError(result))
 		result = ZSTD_CCtx_setPledgedSrcSize(zstd->compress, raw_bytes);
 	if (ZSTD_isError(result))

@@ -17,6 +17,9 @@ typedef struct WaZstd WaZstd;
 extern WaZstd *wa_zstd_open(void);	/* NULL when out of memory */
 extern void wa_zstd_close(WaZstd *zstd);	/* safe on NULL */
 
+/* Compress with so many threads of libzstd's own, where it has any; 0: none. */
+extern void wa_zstd_threads(WaZstd *zstd, int threads);
+
 /* Room that wa_zstd_compress needs for so many bytes. */
 extern size_t wa_zstd_bound(size_t raw_bytes);
 
@@ -27,10 +30,12 @@ extern WaCode wa_zstd_compress(WaZstd *zstd, int level,
 							   size_t *frame_bytes, WaError *err);
 
 /*
- * The same as a sink, with bounded memory, for exactly raw_bytes.  The
+ * The same as a sink, with bounded memory, for exactly raw_bytes, or for as
+ * many as come with WA_ZSTD_UNKNOWN: then the frame has no content size.  The
  * context must outlive the sink.  NULL when out of memory; then `next` has
  * been closed.
  */
+#define WA_ZSTD_UNKNOWN		UINT64_MAX
 extern WaSink *wa_sink_zstd_compress(WaZstd *zstd, int level,
 									 uint64_t raw_bytes, WaSink *next);
 

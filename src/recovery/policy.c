@@ -5,7 +5,6 @@
 #include "recovery/policy.h"
 
 #include <inttypes.h>
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,43 +25,6 @@ static const char query[] =
 "coalesce(pg_catalog.current_setting('walarch.retention_backups', true), '0'), "
 "coalesce(pg_catalog.current_setting('walarch.retention_window', true), '0'), "
 "coalesce(pg_catalog.current_setting('walarch.retention_size', true), '0')";
-
-static PGconn *
-connect_to(const WaServer *server)
-{
-	const char *dbname = server->dbname;
-	const char *const keywords[] = {
-		"dbname", "host", "port", "user", "fallback_application_name", NULL
-	};
-
-	/* like the tools of PostgreSQL that work for a whole cluster */
-	if (dbname == NULL && getenv("PGDATABASE") == NULL &&
-		getenv("PGSERVICE") == NULL)
-		dbname = "postgres";
-	{
-		const char *const values[] = {
-			dbname, server->host, server->port, server->user, "walarch", NULL
-		};
-
-		return PQconnectdbParams(keywords, values, 1);
-	}
-}
-
-/* libpq ends its messages with a new line, and may give several. */
-static WaCode
-fail(WaError *err, const char *what, const char *message)
-{
-	char		line[WA_MESSAGE_BYTES / 2];
-	size_t		length = strlen(message);
-
-	while (length > 0 && message[length - 1] == '\n')
-		length--;
-	snprintf(line, sizeof(line), "%.*s", (int) length, message);
-	for (char *c = line; *c != '\0'; c++)
-		if (*c == '\n')
-			*c = ' ';
-	return wa_fail(err, WA_INVALID, "%s: %s", what, line);
-}
 
 static WaCode
 check_archive(const char *archive, uint64_t system_identifier, WaError *err)
@@ -87,15 +49,19 @@ WaCode
 wa_policy_ask(const WaServer *server, const char *archive,
 			  WaServerPolicy *policy, WaError *err)
 {
-	PGconn	   *connection = connect_to(server);
+	PGconn	   *connection;
 	PGresult   *result = NULL;
-	uint64_t	system_identifier = 0;
-	WaCode		code = WA_OK;
+	WaCode		code;
 
 	memset(policy, 0, sizeof(*policy));
-	if (PQstatus(connection) != CONNECTION_OK)
-		code = fail(err, "no rule was given, and no server could be asked",
-					PQerrorMessage(connection));
+	code = wa_server_connect(server, false, &connection, err);
+	if (code != WA_OK)
+	{
+		WaError		why = *err;
+
+		code = wa_fail(err, code, "no rule was given, and no server could be "
+					   "asked: %.700s", why.message);
+	}
 	else
 	{
 		result = PQexec(connection, rejected);
@@ -106,16 +72,16 @@ wa_policy_ask(const WaServer *server, const char *archive,
 			result = PQexec(connection, query);
 		}
 		else if (PQresultStatus(result) == PGRES_TUPLES_OK)
-			code = fail(err, "a setting of the server is not valid",
+			code = wa_server_fail(err, "a setting of the server is not valid",
 						PQgetvalue(result, 0, 0));
 		if (code == WA_OK && (PQresultStatus(result) != PGRES_TUPLES_OK ||
 							  PQntuples(result) != 1))
-			code = fail(err, "the server could not be asked for its settings",
+			code = wa_server_fail(err, "the server could not be asked for its settings",
 						PQerrorMessage(connection));
 	}
 	if (code == WA_OK)
 	{
-		system_identifier = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+		policy->system_identifier = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
 		snprintf(policy->backups, WA_SETTING_BYTES, "%.60s",
 				 PQgetvalue(result, 0, 1));
 		snprintf(policy->window, WA_SETTING_BYTES, "%.60s",
@@ -129,6 +95,30 @@ wa_policy_ask(const WaServer *server, const char *archive,
 		wa_hint(err, "Correct that, or give a rule, such as "
 				"--retention-window; --dbname, --host, --port and --username "
 				"say where to find a database with the extension walarch.");
-	return code != WA_OK ? code : check_archive(archive, system_identifier,
-												err);
+	return code != WA_OK ? code :
+		check_archive(archive, policy->system_identifier, err);
+}
+
+WaCode
+wa_policy_auto_prune(const WaServer *server, bool *wanted, WaError *err)
+{
+	PGconn	   *connection;
+	PGresult   *result;
+	WaCode		code = wa_server_connect(server, false, &connection, err);
+
+	*wanted = false;
+	if (code != WA_OK)
+		return code;
+	/* what is no boolean was rejected by the archiver, too */
+	result = PQexec(connection, "SELECT lower(coalesce("
+					"pg_catalog.current_setting('walarch.auto_prune', true), "
+					"'')) IN ('on', 'true', 'yes', '1', 't', 'y')");
+	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
+		*wanted = PQgetvalue(result, 0, 0)[0] == 't';
+	else
+		code = wa_server_fail(err, "walarch.auto_prune could not be asked for",
+							  PQerrorMessage(connection));
+	PQclear(result);
+	PQfinish(connection);
+	return code;
 }

@@ -5,22 +5,16 @@
 #ifndef WA_RECOVERY_POLICY_H
 #define WA_RECOVERY_POLICY_H
 
-#include "core/error.h"
+#include <stdint.h>
 
-/* How to reach the server; NULL: as libpq finds it. */
-typedef struct WaServer
-{
-	const char *dbname;			/* or a connection string */
-	const char *host;
-	const char *port;
-	const char *user;
-} WaServer;
+#include "recovery/server.h"
 
 #define WA_SETTING_BYTES	64
 
 /* The settings as the server shows them; "0" where none is set. */
 typedef struct WaServerPolicy
 {
+	uint64_t	system_identifier;
 	char		backups[WA_SETTING_BYTES];
 	char		window[WA_SETTING_BYTES];
 	char		size[WA_SETTING_BYTES];
@@ -32,5 +26,9 @@ typedef struct WaServerPolicy
  */
 extern WaCode wa_policy_ask(const WaServer *server, const char *archive,
 							WaServerPolicy *policy, WaError *err);
+
+/* Is walarch.auto_prune on?  WA_INVALID when it cannot be asked. */
+extern WaCode wa_policy_auto_prune(const WaServer *server, bool *wanted,
+								   WaError *err);
 
 #endif							/* WA_RECOVERY_POLICY_H */

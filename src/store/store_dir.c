@@ -358,6 +358,8 @@ static WaCode
 dir_lock(WaStore *store, const char *key, WaError *err)
 {
 	DirStore   *self = (DirStore *) store;
+	struct stat locked;
+	struct stat named;
 	int			result;
 	int			fd;
 
@@ -369,10 +371,21 @@ dir_lock(WaStore *store, const char *key, WaError *err)
 	WA_DIR_IO(self, result, flock(fd, LOCK_EX | LOCK_NB));
 	if (result == 0)
 	{
-		self->lock_fd = fd;
-		return WA_OK;
+		/* a file that was removed meanwhile keeps nobody away */
+		WA_DIR_IO(self, result, fstat(fd, &locked));
+		if (result == 0)
+			WA_DIR_IO(self, result, fstatat(self->fd, key, &named,
+											AT_SYMLINK_NOFOLLOW));
+		if (result == 0 && locked.st_ino == named.st_ino &&
+			locked.st_dev == named.st_dev)
+		{
+			self->lock_fd = fd;
+			return WA_OK;
+		}
+		wa_fail(err, WA_EXISTS, "\"%s/%s\" was replaced while it was being "
+				"locked", self->path, key);
 	}
-	if (errno == EWOULDBLOCK)
+	else if (errno == EWOULDBLOCK)
 		wa_fail(err, WA_EXISTS, "\"%s/%s\" is locked by another process",
 				self->path, key);
 	else if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS)

@@ -35,6 +35,7 @@ typedef struct World
 	int			timelines;		/* numbered from 1 on */
 	int			parent[TIMELINES + 1];
 	int			fork[TIMELINES + 1];	/* number of the segment of the switch */
+	int64_t		history_at_us[TIMELINES + 1];	/* 0: not known */
 	Segment		segments[TIMELINES + 1][SEGMENTS];
 	int			backups_count;
 	WaBackup	backups[BACKUPS];
@@ -151,6 +152,9 @@ random_world(World *w)
 			if (w->fork[t] <= w->fork[w->parent[t]])
 				w->fork[t] = first = w->fork[w->parent[t]] + 1;
 			later = random_to(3) * 20 * 600 * SECOND;
+			if (random_to(2))
+				w->history_at_us[t] = NOON_US + later +
+					(first + random_to(SEGMENTS)) * 600 * SECOND;
 		}
 		if (last < first)
 			last = first;
@@ -213,6 +217,7 @@ ask(const World *w)
 
 		timeline->tli = (uint32_t) t;
 		timeline->history_known = true;
+		timeline->history_at_us = w->history_at_us[t];
 		timeline->ranges = asked.ranges[t - 1];
 		for (int u = t; u != 0 && t > 1; u = w->parent[u])
 			way[length++] = u;
@@ -943,8 +948,27 @@ test_branches(void)
 	has_str(reason_of(WA_GROUP_SEGMENTS, 59), "backup b2, the last before the "
 			"window on timeline 1", "it was not over before a longer window");
 
-	/* when its end was written is not known */
+	/* a copy that archives here, beside a server that is idle now */
 	world.policy.window_us = 5 * TEN_MINUTES;
+	world.history_at_us[2] = NOON_US + 58 * TEN_MINUTES;
+	ask(&world);
+	is_int(first_kept(1), 48, "what went on beside a later one is not over");
+	has_str(reason_of(WA_GROUP_SEGMENTS, 59), "backup b2, the last before the "
+			"window on timeline 1", "and has a window of its own");
+	is_int(first_kept(2), 50, "as the later one has");
+	world.policy.given_up = 1;
+	ask(&world);
+	is_int(first_kept(1), 0, "unless it is given up");
+	world.policy.given_up = 2;
+	ask(&world);
+	is_int(first_kept(2), 50, "which the latest cannot be");
+	world.policy.given_up = 0;
+	world.history_at_us[2] = NOON_US + 60 * TEN_MINUTES;
+	ask(&world);
+	is_int(first_kept(1), 0, "what had ended before is");
+	world.history_at_us[2] = 0;
+
+	/* when its end was written is not known */
 	world.segments[1][59].known = world.segments[1][59].commits = false;
 	ask(&world);
 	is_int(first_kept(1), 48, "what is not known to be over is not");

@@ -294,9 +294,12 @@ test_pins(void)
 			"and nothing that is none");
 
 	/* what cannot be read: nothing is planned */
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < 9; i++)
 	{
 		static const char *const bad[] = {
+			"walarch-pin: 1\nkeep-from: -1/+5\nkind: lsn\n",
+			"walarch-pin: 1\nkeep-from: 0/ 5\nkind: lsn\n",
+			"walarch-pin: 1\nkeep-from: 0/1\nkind: lsn\nkeep-from: 9/1\n",
 			"", "walarch-pin: 1\nkind: lsn\n",
 			"walarch-pin: 1\nkeep-from: 0/1\nvalue: x\n",
 			"walarch-pin: 1\nkeep-from: 0/1x\nkind: lsn\n",
@@ -318,8 +321,37 @@ test_pins(void)
 	is_code(plan(2), WA_DAMAGED, &err, "a name that is none");
 	must(unlink(in_archive("pins/with space")) == 0);
 	write_file(in_archive("pins/.swp"), "x", 1);
+	is_code(plan(2), WA_OK, &err, "what is hidden is no pin");
 	must(mkdir(in_archive("pins/directory"), 0700) == 0);
-	is_code(plan(2), WA_OK, &err, "what is hidden, and a directory, is no pin");
+	is_code(plan(2), WA_DAMAGED, &err, "a directory is none of ours");
+	must(rmdir(in_archive("pins/directory")) == 0);
+
+	/* pins that are gone, for whatever reason, may have held something */
+	is_code(wa_retention_lock(store, &err), WA_OK, &err, "locked once");
+	must(rename(in_archive("pins"), in_archive("hidden")) == 0);
+	is_code(plan(2), WA_IO, &err, "pins/ has vanished");
+	has_str(err.hint, "make an empty one", "and the hint says what to do");
+	must(rename(in_archive("hidden"), in_archive("pins")) == 0);
+
+	/* a pin that could not be read again, or that holds nothing */
+	pins = calloc(1, sizeof(WaPin));
+	must(pins != NULL);
+	strcpy(pins->name, "far");
+	strcpy(pins->value, "0/1");
+	pins->kind = WA_PIN_LSN;
+	pins->created_us = NOON_US;
+	pins->expires = true;
+	pins->expires_us = INT64_C(253402300800) * 1000000;	/* the year 10000 */
+	is_code(wa_pin_put(store, pins, &err), WA_INVALID, &err,
+			"a pin that expires in the year 10000");
+	pins->expires_us -= 1000000;
+	is_code(wa_pin_put(store, pins, &err), WA_OK, &err, "a second before");
+	must(wa_pin_remove(store, "far", &err) == WA_OK);
+	pins->expires_us = NOON_US;
+	is_code(wa_pin_put(store, pins, &err), WA_INVALID, &err,
+			"a pin that has expired");
+	has_str(err.message, "would have expired already", "which is said");
+	free(pins);
 }
 
 static void
@@ -361,6 +393,7 @@ test_before(void)
 	must(wa_pin_remove(store, "held", &err) == WA_OK);
 	pin.expires = true;
 	pin.expires_us = NOON_US;
+	pin.created_us = NOON_US - 1000000;
 	must(wa_pin_put(store, &pin, &err) == WA_OK);
 	wa_retention_free(&retention);
 	must(wa_retention_before(store, &marker, zstd, 7, NOON_US, &retention,

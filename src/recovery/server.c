@@ -1,0 +1,99 @@
+/*
+ * server.c
+ *	  A connection to a PostgreSQL server, by libpq.
+ */
+#include "recovery/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool
+wa_server_option(WaServer *server, int letter, const char *value)
+{
+	switch (letter)
+	{
+		case 'd':
+			server->dbname = value;
+			return true;
+		case 'h':
+			server->host = value;
+			return true;
+		case 'p':
+			server->port = value;
+			return true;
+		case 'U':
+			server->user = value;
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* libpq ends its messages with a new line, and may give several. */
+WaCode
+wa_server_fail(WaError *err, const char *what, const char *message)
+{
+	char		line[WA_MESSAGE_BYTES / 2];
+	size_t		length = strlen(message);
+
+	while (length > 0 && message[length - 1] == '\n')
+		length--;
+	snprintf(line, sizeof(line), "%.*s", (int) length, message);
+	for (char *c = line; *c != '\0'; c++)
+		if (*c == '\n')
+			*c = ' ';
+	return wa_fail(err, WA_INVALID, "%s: %s", what, line);
+}
+
+WaCode
+wa_server_connect(const WaServer *server, bool replication,
+				  PGconn **connection, WaError *err)
+{
+	const char *dbname = server->dbname;
+	const char *const keywords[] = {
+		"dbname", "host", "port", "user", "fallback_application_name",
+		replication ? "replication" : NULL, NULL
+	};
+
+	/* like the tools of PostgreSQL that work for a whole cluster */
+	if (dbname == NULL && !replication && getenv("PGDATABASE") == NULL &&
+		getenv("PGSERVICE") == NULL)
+		dbname = "postgres";
+	{
+		const char *const values[] = {
+			dbname, server->host, server->port, server->user, "walarch",
+			"true", NULL
+		};
+
+		*connection = PQconnectdbParams(keywords, values, 1);
+	}
+	if (*connection == NULL)
+		return wa_fail(err, WA_NO_MEMORY, "out of memory");
+	if (PQstatus(*connection) == CONNECTION_OK)
+		return WA_OK;
+	wa_server_fail(err, "could not connect", PQerrorMessage(*connection));
+	if (PQconnectionNeedsPassword(*connection))
+		wa_hint(err, "Put the password into a password file (~/.pgpass), or "
+				"into PGPASSWORD.");
+	PQfinish(*connection);
+	*connection = NULL;
+	return err->code;
+}
+
+bool
+wa_server_setting(PGconn *connection, const char *name, char *value,
+				  size_t bytes)
+{
+	char		command[128];
+	PGresult   *result;
+	bool		good;
+
+	snprintf(command, sizeof(command), "SHOW %.100s", name);
+	result = PQexec(connection, command);
+	good = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1;
+	if (good)
+		snprintf(value, bytes, "%s", PQgetvalue(result, 0, 0));
+	PQclear(result);
+	return good;
+}
