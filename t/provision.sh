@@ -24,7 +24,9 @@ tool_packages() {
 		zlib1g-dev			foreign archives: .gz
 		perl				prove, and the tests themselves
 		libipc-run-perl		PostgreSQL's own test modules need it
+		libarchive-dev		unpacks base backups
 		zstd				proves that objects open without walarch
+		xxhash				forges the digest of a base backup in a test
 		lz4					makes foreign archives for tests
 		gzip				the same
 		strace				delays system calls in tests (root only)

@@ -27,6 +27,7 @@ static const Subcommand subcommands[] = {
 	{"pin", wa_cmd_pin, "keep WAL, whatever retention says"},
 	{"prefetch", wa_cmd_prefetch, NULL},
 	{"prune", wa_cmd_prune, "delete what retention lets go of"},
+	{"restore", wa_second_run, "make a data directory from a base backup"},
 	{"status", wa_cmd_status, "show how archiving goes on a server"},
 	{"unpin", wa_cmd_unpin, "end a pin"},
 	{"verify", wa_cmd_verify, "prove that an archive is what it should be"},

@@ -1,5 +1,5 @@
 /*
- * backup.c
+ * cmd_backup.c
  *	  walarch backup: take a base backup into an archive.
  */
 #include "recovery/recovery.h"

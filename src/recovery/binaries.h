@@ -1,0 +1,48 @@
+/*
+ * binaries.h
+ *	  PostgreSQL's own programs: where they are, of which version, and running
+ *	  them.
+ */
+#ifndef WA_RECOVERY_BINARIES_H
+#define WA_RECOVERY_BINARIES_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/error.h"
+
+typedef struct WaBinaries
+{
+	char		walarch[PATH_MAX];	/* the command itself */
+	char		directory[PATH_MAX];	/* of PostgreSQL's programs */
+	bool		server;			/* the server is there, of this version: */
+	uint32_t	major;
+} WaBinaries;
+
+/* Look beside this program, or in a directory that was given (or NULL). */
+extern WaCode wa_binaries_find(const char *directory, WaBinaries *binaries,
+							   WaError *err);
+
+/* Is there such a program? */
+extern bool wa_binaries_have(const WaBinaries *binaries, const char *program);
+
+/*
+ * Run a program of that directory, without a shell, and wait for it; its
+ * output of both kinds goes to a descriptor (-1: nowhere).  argv[0] is its
+ * name, the last one NULL.  *status is as waitpid gives it.
+ */
+extern WaCode wa_binaries_run(const WaBinaries *binaries,
+							  const char *const *argv, int output,
+							  int *status, WaError *err);
+
+/*
+ * The same, with the first `bytes` - 1 of its output in a text; status 127
+ * when it is not there.
+ */
+extern WaCode wa_binaries_ask(const WaBinaries *binaries,
+							  const char *const *argv, char *text,
+							  size_t bytes, int *status, WaError *err);
+
+#endif							/* WA_RECOVERY_BINARIES_H */

@@ -1,0 +1,483 @@
+/*
+ * choose.c
+ *	  Which backup a recovery to a target begins with.
+ */
+#include "recovery/choose.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "archive/segments.h"
+#include "archive/times.h"
+#include "cli/cli.h"
+#include "core/lsn.h"
+
+/* What is known while a choice is made. */
+typedef struct Choosing
+{
+	WaStore    *store;
+	const WaCatalogue *catalogue;
+	const WaTarget *target;
+	const WaTimeline *timeline;
+	WaLineage	lineage;
+	WaTimes		times;			/* of a time target only */
+	WaPlace		place;			/* of the target, unless it is an end */
+	uint64_t	lsn;			/* recovery must not have to begin behind it */
+	WaChoice   *choice;
+} Choosing;
+
+static const char *
+segment_of(const Choosing *self, WaPlace place, char *name)
+{
+	wa_segment_name(name, place.tli, place.segno,
+					self->catalogue->marker.segment_bytes);
+	return name;
+}
+
+/* ---- the timeline ----------------------------------------------------------- */
+
+/*
+ * As PostgreSQL finds the latest one: the last before a number that has no
+ * history.
+ */
+static WaCode
+find_timeline(Choosing *self, WaError *err)
+{
+	const WaCatalogue *catalogue = self->catalogue;
+	uint32_t	tli = self->target->tli;
+
+	if (catalogue->timelines_count == 0)
+		return wa_fail(err, WA_NOT_FOUND, "there is no WAL in the archive");
+	if (tli == 0)
+	{
+		tli = catalogue->timelines[0].tli;
+		for (size_t i = 1; i < catalogue->timelines_count &&
+			 catalogue->timelines[i].tli == tli + 1; i++)
+			tli++;
+	}
+	self->timeline = wa_catalogue_timeline(catalogue, tli);
+	if (self->timeline == NULL || !self->timeline->history_known)
+		return wa_fail(err, WA_NOT_FOUND, "timeline %" PRIu32 " is not in the "
+					   "archive%s", tli, self->timeline != NULL ?
+					   ": its history is missing" : "");
+	if (!wa_lineage_of(catalogue, self->timeline, &self->lineage))
+		return wa_fail(err, WA_NO_MEMORY, "out of memory");
+	self->choice->tli = tli;
+	return WA_OK;
+}
+
+/* The timeline of the lineage that a segment number is replayed from. */
+static bool
+place_of(const Choosing *self, uint64_t segno, WaPlace *place)
+{
+	for (size_t i = 0; i < self->lineage.count; i++)
+	{
+		const WaStretch *stretch = &self->lineage.stretches[i];
+
+		if (segno >= stretch->first && segno <= stretch->last)
+		{
+			*place = (WaPlace) {stretch->tli, segno};
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ---- the target ------------------------------------------------------------- */
+
+static WaCode
+locate_time(Choosing *self, WaError *err)
+{
+	int64_t		last;
+	char		wanted[WA_TIME_TEXT_BYTES];
+	char		latest[WA_TIME_TEXT_BYTES];
+
+	if (wa_times_read(self->store, self->catalogue, &self->times,
+					  err) != WA_OK)
+		return err->code;
+	/* recovery stops before the first commit behind the target */
+	if (wa_times_first(&self->times, &self->lineage,
+					   self->target->time_us + 1, INT64_MAX, &self->place))
+	{
+		self->lsn = self->place.segno *
+			self->catalogue->marker.segment_bytes;
+		return WA_OK;
+	}
+	wa_cli_time_text(self->target->time_us, false, wanted);
+	if (!wa_times_last(&self->times, &self->lineage, UINT64_MAX, &last))
+		return wa_fail(err, WA_NOT_FOUND, "no commit is known on timeline %"
+					   PRIu32 ": whether %s is in it cannot be told",
+					   self->choice->tli, wanted);
+	wa_fail(err, WA_NOT_FOUND, "%s lies behind the last commit that is in the "
+			"archive, of %s", wanted, wa_cli_time_text(last, false, latest));
+	wa_hint(err, "A recovery to there would fail at its end. Use --latest for "
+			"all that there is.");
+	return err->code;
+}
+
+typedef struct PointSearch
+{
+	const char *name;
+	size_t		found;
+	WaRestorePoint point;		/* the last one */
+	WaPlace		place;
+	uint64_t	before_lsn;		/* the one before it; 0: none */
+} PointSearch;
+
+static WaCode
+take_point(void *arg, const WaSegmentRow *row, WaError *err)
+{
+	PointSearch *search = arg;
+	WaRestorePoint point;
+
+	for (size_t i = 0; wa_segment_point(row, i, &point); i++)
+		if (strcmp(point.name, search->name) == 0)
+		{
+			search->before_lsn = search->found > 0 ? search->point.lsn : 0;
+			search->found++;
+			search->point = point;
+			search->place = row->place;
+		}
+	return WA_OK;
+}
+
+static WaCode
+locate_name(Choosing *self, PointSearch *search, WaError *err)
+{
+	search->name = self->target->name;
+	for (size_t i = 0; i < self->lineage.count; i++)
+	{
+		const WaStretch *stretch = &self->lineage.stretches[i];
+		const WaTimeline *timeline = wa_catalogue_timeline(self->catalogue,
+														   stretch->tli);
+
+		if (timeline != NULL &&
+			wa_segments_each(self->store, self->catalogue, timeline,
+							 stretch->first, stretch->last == UINT64_MAX ?
+							 UINT64_MAX - 1 : stretch->last, take_point,
+							 search, err) != WA_OK)
+			return err->code;
+	}
+	if (search->found == 0)
+	{
+		wa_fail(err, WA_NOT_FOUND, "no restore point \"%s\" is known on the "
+				"way to timeline %" PRIu32, self->target->name,
+				self->choice->tli);
+		wa_hint(err, "\"walarch list --restore-point NAME\" looks on all "
+				"timelines; --timeline chooses one.");
+		return err->code;
+	}
+	self->place = search->place;
+	self->lsn = search->point.lsn;
+	self->choice->target_lsn = search->point.lsn;
+	self->choice->target_us = search->point.time_us;
+	return WA_OK;
+}
+
+static WaCode
+locate_lsn(Choosing *self, WaError *err)
+{
+	uint64_t	segno = self->target->lsn /
+		self->catalogue->marker.segment_bytes;
+
+	self->lsn = self->target->lsn;
+	if (place_of(self, segno, &self->place))
+		return WA_OK;
+	return wa_fail(err, WA_NOT_FOUND, WA_LSN_FORMAT " is not on the way to "
+				   "timeline %" PRIu32, WA_LSN_ARGS(self->target->lsn),
+				   self->choice->tli);
+}
+
+/* ---- the backup ------------------------------------------------------------- */
+
+/* Can a recovery that begins with this backup stop at the target? */
+static bool
+serves(const Choosing *self, const WaBackup *backup)
+{
+	uint64_t	segment_bytes = self->catalogue->marker.segment_bytes;
+	WaPlace		stop = {backup->tli, backup->stop_segno};
+
+	if (!backup->stored || !wa_backup_usable(self->catalogue, backup, NULL) ||
+		!wa_lineage_holds(&self->lineage, wa_backup_start(backup)) ||
+		!wa_lineage_holds(&self->lineage, stop))
+		return false;
+	switch (self->target->kind)
+	{
+		case WA_TARGET_LSN:
+		case WA_TARGET_NAME:
+			return backup->history.stop_lsn <= self->lsn;
+		case WA_TARGET_TIME:
+			/* where in its segment the commit lies is not known */
+			return (backup->stop_segno + 1) * segment_bytes <= self->lsn;
+		default:
+			return true;
+	}
+}
+
+static WaCode
+no_backup(const Choosing *self, WaError *err)
+{
+	const WaTarget *target = self->target;
+	char		reason[WA_BACKUP_REASON_BYTES];
+	const WaBackup *oldest = NULL;
+
+	for (size_t i = 0; i < self->catalogue->backups_count; i++)
+	{
+		const WaBackup *backup = &self->catalogue->backups[i];
+
+		if (target->backup != NULL && strcmp(backup->id, target->backup) == 0 &&
+			!wa_backup_usable(self->catalogue, backup, reason))
+			return wa_fail(err, WA_NOT_FOUND, "backup %s cannot be restored: "
+						   "%s", backup->id, reason);
+		if (backup->stored && oldest == NULL)
+			oldest = backup;
+	}
+	if (oldest == NULL)
+	{
+		wa_fail(err, WA_NOT_FOUND, "there is no base backup in the archive");
+		wa_hint(err, "\"walarch backup\" takes one. From a backup that lies "
+				"elsewhere, recover by hand: see README, \"Point-in-time "
+				"recovery\".");
+	}
+	else if (target->backup != NULL)
+		wa_fail(err, WA_NOT_FOUND, "backup \"%s\" is not in the archive, or did "
+				"not end before the target on the way to timeline %" PRIu32,
+				target->backup, self->choice->tli);
+	else
+	{
+		wa_fail(err, WA_NOT_FOUND, "no base backup in the archive ended before "
+				"the target on the way to timeline %" PRIu32,
+				self->choice->tli);
+		wa_hint(err, "The oldest, %s, ended at " WA_LSN_FORMAT " on timeline %"
+				PRIu32 ", %s. \"walarch list\" shows all.", oldest->id,
+				WA_LSN_ARGS(oldest->history.stop_lsn), oldest->tli,
+				oldest->history.stop_time);
+	}
+	return err->code;
+}
+
+static WaCode
+find_backup(Choosing *self, WaError *err)
+{
+	const WaTarget *target = self->target;
+	const WaBackup *newest = NULL;
+
+	for (size_t i = 0; i < self->catalogue->backups_count; i++)
+	{
+		const WaBackup *backup = &self->catalogue->backups[i];
+
+		if (serves(self, backup) &&
+			(target->backup == NULL ||
+			 strcmp(target->backup, backup->id) == 0) &&
+			(newest == NULL ||
+			 newest->history.start_lsn <= backup->history.start_lsn))
+			newest = backup;
+	}
+	self->choice->backup = newest;
+	return newest != NULL ? WA_OK : no_backup(self, err);
+}
+
+/* ---- the WAL ---------------------------------------------------------------- */
+
+typedef struct Proof
+{
+	const Choosing *self;
+	uint64_t	segments;
+} Proof;
+
+static WaCode
+prove_segment(void *arg, const WaSegmentRow *row, WaError *err)
+{
+	Proof	   *proof = arg;
+
+	proof->segments++;
+	if (row->code != WA_OK)
+		return wa_fail(err, WA_HOLE, "WAL on the way cannot be used: %s",
+					   row->error->message);
+	if (row->envelope->damage[0] != '\0')
+		return wa_fail(err, WA_HOLE, "WAL on the way cannot be used: \"%s\" "
+					   "was damaged when it was archived: %s", row->name,
+					   row->envelope->damage);
+	if (row->joint == WA_JOINT_BROKEN)
+		return wa_fail(err, WA_HOLE, "WAL on the way cannot be used: \"%s\" "
+					   "does not follow the segment before it: %s", row->name,
+					   row->joint_reason);
+	return WA_OK;
+}
+
+static WaCode
+prove_row(Choosing *self, WaPlace from, WaPlace to, WaError *err)
+{
+	Proof		proof = {.self = self};
+
+	for (size_t i = 0; i < self->lineage.count; i++)
+	{
+		const WaStretch *stretch = &self->lineage.stretches[i];
+		const WaTimeline *timeline = wa_catalogue_timeline(self->catalogue,
+														   stretch->tli);
+		uint64_t	first = stretch->first > from.segno ? stretch->first :
+			from.segno;
+		uint64_t	last = stretch->last < to.segno ? stretch->last : to.segno;
+
+		if (timeline != NULL && first <= last &&
+			wa_segments_each(self->store, self->catalogue, timeline, first,
+							 last, prove_segment, &proof, err) != WA_OK)
+			return err->code;
+	}
+	self->choice->segments = proof.segments;
+	return WA_OK;
+}
+
+/* Is there WAL of the lineage behind a place? */
+static bool
+goes_on_behind(const Choosing *self, WaPlace place)
+{
+	for (size_t i = 0; i < self->lineage.count; i++)
+	{
+		const WaStretch *stretch = &self->lineage.stretches[i];
+		const WaTimeline *timeline = wa_catalogue_timeline(self->catalogue,
+														   stretch->tli);
+
+		for (size_t j = 0; timeline != NULL && j < timeline->ranges_count; j++)
+			if (timeline->ranges[j].last > place.segno &&
+				stretch->last > place.segno &&
+				timeline->ranges[j].first <= stretch->last)
+				return true;
+	}
+	return false;
+}
+
+static WaCode
+fail_hole(const Choosing *self, WaPlace reached, WaError *err)
+{
+	WaPlace		missing = reached;
+	char		name[WA_WALNAME_BYTES];
+	WaStat		stat;
+	WaEnvelope	envelope;
+	WaError		ignored;
+
+	(void) wa_lineage_next(&self->lineage, &missing);
+	wa_fail(err, WA_HOLE, "WAL is missing on the way from backup %s to the "
+			"target: \"%s\"", self->choice->backup->id,
+			segment_of(self, missing, name));
+	if (wa_segment_envelope(self->store, &self->catalogue->marker, reached,
+							&stat, &envelope, &ignored) == WA_OK &&
+		envelope.scanned)
+		wa_hint(err, "With that backup the latest point that can be reached is "
+				WA_LSN_FORMAT ": --target-lsn.",
+				WA_LSN_ARGS(envelope.scan.last_lsn));
+	return err->code;
+}
+
+/* All from the start of the backup to the target, or to the end. */
+static WaCode
+prove(Choosing *self, WaError *err)
+{
+	WaChoice   *choice = self->choice;
+	const WaBackup *backup = choice->backup;
+	WaTargetKind kind = self->target->kind;
+	WaPlace		from = wa_backup_start(backup);
+	WaPlace		reached;
+	WaStat		stat;
+	WaEnvelope	envelope;
+
+	if (!wa_lineage_reach(self->catalogue, &self->lineage, from, &reached))
+		return fail_hole(self, from, err);
+	if (kind == WA_TARGET_IMMEDIATE)
+		self->place = (WaPlace) {backup->tli, backup->stop_segno};
+	if (kind == WA_TARGET_LATEST)
+		self->place = reached;
+	if (reached.segno < self->place.segno ||
+		(kind == WA_TARGET_LATEST && goes_on_behind(self, reached)))
+		return fail_hole(self, reached, err);
+	choice->until = self->place;
+	if (prove_row(self, from, self->place, err) != WA_OK ||
+		wa_segment_envelope(self->store, &self->catalogue->marker,
+							self->place, &stat, &envelope, err) != WA_OK)
+		return err->code;
+	if (envelope.scanned)
+		choice->latest_lsn = envelope.scan.end_lsn;
+	if (kind == WA_TARGET_LSN && choice->latest_lsn != 0 &&
+		reached.segno == self->place.segno &&
+		self->target->lsn >= choice->latest_lsn)
+	{
+		wa_fail(err, WA_NOT_FOUND, WA_LSN_FORMAT " lies behind the last record "
+				"in the archive, at " WA_LSN_FORMAT,
+				WA_LSN_ARGS(self->target->lsn),
+				WA_LSN_ARGS(envelope.scan.last_lsn));
+		wa_hint(err, "A recovery to there would fail at its end. Use --latest "
+				"for all that there is.");
+		return err->code;
+	}
+	return WA_OK;
+}
+
+/* The last commit in what will be replayed, for people. */
+static WaCode
+find_latest(Choosing *self, WaError *err)
+{
+	WaPlace		at = self->choice->until;
+	WaPlace		from = wa_backup_start(self->choice->backup);
+
+	do
+	{
+		WaStat		stat;
+		WaEnvelope	envelope;
+
+		if (wa_segment_envelope(self->store, &self->catalogue->marker, at,
+								&stat, &envelope, err) != WA_OK)
+			return err->code;
+		if (envelope.scanned && envelope.scan.transactions > 0)
+		{
+			self->choice->latest_known = true;
+			self->choice->latest_us = envelope.scan.latest_us;
+			return WA_OK;
+		}
+	} while (at.segno > from.segno &&
+			 wa_lineage_previous(&self->lineage, &at));
+	return WA_OK;
+}
+
+WaCode
+wa_choose(WaStore *store, const WaCatalogue *catalogue,
+		  const WaTarget *target, WaChoice *choice, WaError *err)
+{
+	Choosing	self = {
+		.store = store,
+		.catalogue = catalogue,
+		.target = target,
+		.choice = choice
+	};
+	PointSearch search = {0};
+	WaCode		code;
+
+	memset(choice, 0, sizeof(*choice));
+	code = find_timeline(&self, err);
+	if (code == WA_OK && target->kind == WA_TARGET_TIME)
+		code = locate_time(&self, err);
+	if (code == WA_OK && target->kind == WA_TARGET_LSN)
+		code = locate_lsn(&self, err);
+	if (code == WA_OK && target->kind == WA_TARGET_NAME)
+		code = locate_name(&self, &search, err);
+	if (code == WA_OK)
+		code = find_backup(&self, err);
+	/* recovery stops at the first of that name */
+	if (code == WA_OK && search.before_lsn > choice->backup->history.start_lsn)
+	{
+		code = wa_fail(err, WA_INVALID, "there are several restore points "
+					   "\"%s\" behind backup %s", target->name,
+					   choice->backup->id);
+		wa_hint(err, "Recovery would stop at the first of them. The last is "
+				"at " WA_LSN_FORMAT ": --target-lsn.",
+				WA_LSN_ARGS(search.point.lsn));
+	}
+	if (code == WA_OK)
+		code = prove(&self, err);
+	if (code == WA_OK && target->kind == WA_TARGET_LATEST)
+		code = find_latest(&self, err);
+	wa_times_free(&self.times);
+	wa_lineage_free(&self.lineage);
+	return code;
+}

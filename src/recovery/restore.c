@@ -1,0 +1,409 @@
+/*
+ * restore.c
+ *	  A data directory made from a backup of the archive.
+ */
+#include "recovery/restore.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "archive/bases.h"
+#include "recovery/configure.h"
+
+#define OUTPUT_BYTES	600
+
+/* ---- before anything is written --------------------------------------------- */
+
+static WaCode
+check_version(const WaBaseBackup *backup, const WaBinaries *binaries,
+			  WaError *err)
+{
+	uint32_t	major = backup->server_version / 10000;
+
+	if (!binaries->server || binaries->major == major)
+		return WA_OK;
+	wa_fail(err, WA_UNSUPPORTED, "backup %s is of PostgreSQL %" PRIu32 ", and "
+			"the programs in \"%s\" are of PostgreSQL %" PRIu32, backup->id,
+			major, binaries->directory, binaries->major);
+	wa_hint(err, "Install PostgreSQL %" PRIu32 ", and say where its programs "
+			"are: --bindir.", major);
+	return err->code;
+}
+
+/* Not there, or an empty directory. */
+static WaCode
+check_empty(const char *path, WaError *err)
+{
+	DIR		   *dir;
+	struct dirent *entry;
+	bool		empty = true;
+
+	if (path[0] != '/')
+		return wa_fail(err, WA_INVALID, "\"%s\" is not an absolute path",
+					   path);
+	dir = opendir(path);
+	if (dir == NULL && errno == ENOENT)
+		return WA_OK;
+	if (dir == NULL)
+		return wa_fail_errno(err, errno, "could not open directory \"%s\"",
+							 path);
+	while (empty && (entry = readdir(dir)) != NULL)
+		empty = strcmp(entry->d_name, ".") == 0 ||
+			strcmp(entry->d_name, "..") == 0;
+	closedir(dir);
+	if (empty)
+		return WA_OK;
+	wa_fail(err, WA_EXISTS, "directory \"%s\" exists but is not empty", path);
+	wa_hint(err, "Nothing is overwritten. Name another directory, or move away "
+			"what is in this one.");
+	return err->code;
+}
+
+/* The file system that a path is on, or will be; false: there is no telling. */
+static bool
+file_system_of(const char *path, struct statvfs *vfs, dev_t *device)
+{
+	char		part[PATH_MAX];
+	struct stat st;
+
+	snprintf(part, sizeof(part), "%s", path);
+	while (stat(part, &st) != 0)
+	{
+		char	   *slash = strrchr(part, '/');
+
+		if (slash == NULL)
+			return false;
+		slash[slash == part] = '\0';
+		if (slash == part && stat("/", &st) != 0)
+			return false;
+	}
+	*device = st.st_dev;
+	return statvfs(part, vfs) == 0;
+}
+
+static WaCode
+check_room(const WaRestorePlan *plan, WaError *err)
+{
+	for (size_t i = 0; i < plan->jobs_count; i++)
+	{
+		uint64_t	needed = 0;
+		uint64_t	room;
+		struct statvfs vfs;
+		dev_t		device;
+
+		if (!file_system_of(plan->jobs[i].directory, &vfs, &device))
+			continue;
+		for (size_t j = 0; j < plan->jobs_count; j++)
+		{
+			struct statvfs ignored;
+			dev_t		other;
+
+			if (file_system_of(plan->jobs[j].directory, &ignored, &other) &&
+				other == device)
+				needed += plan->jobs[j].file->raw_bytes;
+		}
+		room = (uint64_t) vfs.f_bavail * vfs.f_frsize;
+		if (room < needed)
+			return wa_fail(err, WA_NO_SPACE, "there is no room in \"%s\": the "
+						   "backup takes %" PRIu64 " MB there, and %" PRIu64
+						   " MB are free", plan->jobs[i].directory,
+						   needed >> 20, room >> 20);
+	}
+	return WA_OK;
+}
+
+/* Where each tar archive goes. */
+static WaCode
+make_jobs(const WaRestore *restore, WaRestorePlan *plan, WaError *err)
+{
+	const WaBaseBackup *backup = &plan->backup;
+
+	plan->jobs = calloc(backup->files_count, sizeof(WaUnpackJob));
+	if (plan->jobs == NULL)
+		return wa_fail(err, WA_NO_MEMORY, "out of memory");
+	for (size_t i = 0; i < backup->files_count; i++)
+	{
+		const WaBaseFile *file = &backup->files[i];
+		WaUnpackJob *job = &plan->jobs[plan->jobs_count];
+		const char *directory = file->location;
+
+		if (strcmp(file->name, WA_BASE_MANIFEST) == 0)
+			continue;
+		if (directory[0] == '\0')
+			directory = restore->directory;
+		for (size_t j = 0; j < restore->mappings_count; j++)
+			if (file->location[0] != '\0' &&
+				strcmp(restore->mappings[j].from, file->location) == 0)
+				directory = restore->mappings[j].to;
+		if (!wa_base_path_valid(directory))
+			return wa_fail(err, WA_INVALID, "\"%.200s\" is not a directory for "
+						   "a tablespace", directory);
+		snprintf(job->directory, sizeof(job->directory), "%s", directory);
+		if (check_empty(directory, err) != WA_OK)
+		{
+			if (file->location[0] != '\0')
+				wa_hint(err, "That is where tablespace %.*s lies. Put it "
+						"elsewhere: --tablespace-mapping '%s=NEW'.",
+						(int) strcspn(file->name, "."), file->name,
+						file->location);
+			return err->code;
+		}
+		job->file = file;
+		plan->raw_bytes += file->raw_bytes;
+		plan->jobs_count++;
+	}
+	for (size_t i = 0; i < plan->jobs_count; i++)
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(plan->jobs[i].directory, plan->jobs[j].directory) == 0)
+				return wa_fail(err, WA_INVALID, "two parts of the backup would "
+							   "go to \"%s\"", plan->jobs[i].directory);
+	return WA_OK;
+}
+
+static WaCode
+check_mappings(const WaRestore *restore, const WaBaseBackup *backup,
+			   WaError *err)
+{
+	for (size_t i = 0; i < restore->mappings_count; i++)
+	{
+		bool		found = false;
+
+		for (size_t j = 0; j < backup->files_count; j++)
+			found |= strcmp(restore->mappings[i].from,
+							backup->files[j].location) == 0;
+		if (!found)
+			return wa_fail(err, WA_INVALID, "backup %s has no tablespace in "
+						   "\"%s\"", backup->id, restore->mappings[i].from);
+	}
+	return WA_OK;
+}
+
+WaCode
+wa_restore_plan(WaStore *store, const WaCatalogue *catalogue,
+				const WaRestore *restore, const WaBinaries *binaries,
+				WaRestorePlan *plan, WaError *err)
+{
+	memset(plan, 0, sizeof(*plan));
+	if (wa_choose(store, catalogue, &restore->target, &plan->choice,
+				  err) != WA_OK ||
+		wa_base_read(store, plan->choice.backup->id, &plan->backup,
+					 err) != WA_OK)
+		return err->code;
+	if (plan->backup.parent[0] != '\0')
+		wa_fail(err, WA_UNSUPPORTED, "backup %s is incremental, which this "
+				"walarch cannot restore", plan->backup.id);
+	else if (check_version(&plan->backup, binaries, err) == WA_OK &&
+			 check_mappings(restore, &plan->backup, err) == WA_OK &&
+			 make_jobs(restore, plan, err) == WA_OK &&
+			 check_room(plan, err) == WA_OK)
+		return WA_OK;
+	wa_restore_plan_free(plan);
+	return err->code;
+}
+
+void
+wa_restore_plan_free(WaRestorePlan *plan)
+{
+	wa_base_free(&plan->backup);
+	free(plan->jobs);
+	memset(plan, 0, sizeof(*plan));
+}
+
+/* ---- doing it --------------------------------------------------------------- */
+
+static WaCode
+make_directories(const WaRestorePlan *plan, WaError *err)
+{
+	for (size_t i = 0; i < plan->jobs_count; i++)
+	{
+		const char *path = plan->jobs[i].directory;
+
+		/* what is there was found to be empty, and becomes ours alone */
+		if (mkdir(path, 0700) != 0 &&
+			(errno != EEXIST || chmod(path, 0700) != 0))
+			return wa_fail_errno(err, errno, "could not create directory "
+								 "\"%s\"", path);
+	}
+	return WA_OK;
+}
+
+static WaCode
+unpack_manifest(WaStore *store, const WaRestore *restore,
+				const WaRestorePlan *plan, WaError *err)
+{
+	char		path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%.2000s/backup_manifest",
+			 restore->directory);
+	for (size_t i = 0; i < plan->backup.files_count; i++)
+		if (strcmp(plan->backup.files[i].name, WA_BASE_MANIFEST) == 0)
+			return wa_unpack_file(store, &plan->backup,
+								  &plan->backup.files[i], path, err);
+	return WA_OK;
+}
+
+static uint32_t
+oid_of(const WaUnpackJob *job)
+{
+	uint32_t	oid;
+
+	return wa_base_file_valid(job->file->name, &oid) ? oid : 0;
+}
+
+static WaCode
+link_tablespaces(const WaRestore *restore, const WaRestorePlan *plan,
+				 WaError *err)
+{
+	char		path[PATH_MAX];
+
+	for (size_t i = 0; i < plan->jobs_count; i++)
+	{
+		uint32_t	oid = oid_of(&plan->jobs[i]);
+
+		snprintf(path, sizeof(path), "%.2000s/pg_tblspc/%" PRIu32,
+				 restore->directory, oid);
+		if (oid != 0 && symlink(plan->jobs[i].directory, path) != 0)
+			return wa_fail_errno(err, errno, "could not create \"%s\"", path);
+	}
+	return WA_OK;
+}
+
+/*
+ * The server makes the links anew from this file, as it was when the backup
+ * was taken: it has to say where things are now.
+ */
+static WaCode
+rewrite_map(const WaRestore *restore, const WaRestorePlan *plan, WaError *err)
+{
+	char		path[PATH_MAX];
+	FILE	   *to;
+	int			fd;
+	bool		good;
+
+	snprintf(path, sizeof(path), "%.2000s/tablespace_map", restore->directory);
+	if (restore->mappings_count == 0)
+		return WA_OK;
+	fd = open(path, O_WRONLY | O_TRUNC | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
+			  0600);
+	to = fd >= 0 ? fdopen(fd, "w") : NULL;
+	if (to == NULL)
+		return wa_fail_errno(err, errno, "could not open \"%s\"", path);
+	for (size_t i = 0; i < plan->jobs_count; i++)
+	{
+		uint32_t	oid = oid_of(&plan->jobs[i]);
+
+		if (oid == 0)
+			continue;
+		fprintf(to, "%" PRIu32 " ", oid);
+		for (const char *c = plan->jobs[i].directory; *c != '\0'; c++)
+		{
+			if (*c == '\\')
+				fputc('\\', to);
+			fputc(*c, to);
+		}
+		fputc('\n', to);
+	}
+	good = !ferror(to);
+	if (fclose(to) != 0 || !good)
+		return wa_fail_errno(err, errno, "could not write \"%s\"", path);
+	return WA_OK;
+}
+
+/* What was unpacked is what was backed up; whether that is what the server
+ * read, its manifest tells. */
+static WaCode
+verify(const WaRestore *restore, const WaBinaries *binaries, WaError *err)
+{
+	const char *const argv[] = {
+		"pg_verifybackup", "--no-parse-wal", "--quiet",
+		"--ignore=" WA_CONTROL_FILE, "--ignore=" WA_CONTROL_HELD,
+		restore->directory, NULL
+	};
+	char		output[OUTPUT_BYTES];
+	int			status;
+
+	if (!wa_binaries_have(binaries, argv[0]))
+		return WA_OK;
+	if (wa_binaries_ask(binaries, argv, output, sizeof(output), &status,
+						err) != WA_OK)
+		return err->code;
+	if (status == 0)
+		return WA_OK;
+	for (char *c = output; *c != '\0'; c++)
+		if (*c == '\n')
+			*c = c[1] == '\0' ? '\0' : ' ';
+	return wa_fail(err, WA_DAMAGED, "the backup is not what its manifest says: "
+				   "%s", output);
+}
+
+static WaCode
+sync_directory(const char *path, WaError *err)
+{
+	int			fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int			result = fd >= 0 ? syncfs(fd) : -1;
+
+	if (result != 0)
+		wa_fail_errno(err, errno, "could not sync \"%s\"", path);
+	if (fd >= 0)
+		close(fd);
+	return result == 0 ? WA_OK : err->code;
+}
+
+/* From here on a server can start on it. */
+static WaCode
+release_control(const WaRestore *restore, WaError *err)
+{
+	char		held[PATH_MAX];
+	char		path[PATH_MAX];
+
+	snprintf(held, sizeof(held), "%.2000s/" WA_CONTROL_HELD,
+			 restore->directory);
+	snprintf(path, sizeof(path), "%.2000s/" WA_CONTROL_FILE,
+			 restore->directory);
+	if (rename(held, path) != 0)
+		return wa_fail_errno(err, errno, "could not create \"%s\"", path);
+	return sync_directory(restore->directory, err);
+}
+
+static WaCode
+run(WaStore *store, const WaCatalogue *catalogue, const WaRestore *restore,
+	const WaRestorePlan *plan, const WaBinaries *binaries,
+	WaUnpackProgressFn progress, void *arg, WaError *err)
+{
+	if (make_directories(plan, err) != WA_OK ||
+		wa_unpack(store, &plan->backup, plan->jobs, plan->jobs_count,
+				  restore->processes, progress, arg, err) != WA_OK ||
+		unpack_manifest(store, restore, plan, err) != WA_OK ||
+		link_tablespaces(restore, plan, err) != WA_OK ||
+		verify(restore, binaries, err) != WA_OK ||
+		rewrite_map(restore, plan, err) != WA_OK ||
+		wa_configure(catalogue, restore, plan, binaries, err) != WA_OK)
+		return err->code;
+	for (size_t i = 0; i < plan->jobs_count; i++)
+		if (sync_directory(plan->jobs[i].directory, err) != WA_OK)
+			return err->code;
+	return release_control(restore, err);
+}
+
+WaCode
+wa_restore_run(WaStore *store, const WaCatalogue *catalogue,
+			   const WaRestore *restore, const WaRestorePlan *plan,
+			   const WaBinaries *binaries, WaUnpackProgressFn progress,
+			   void *arg, WaError *err)
+{
+	if (run(store, catalogue, restore, plan, binaries, progress, arg,
+			err) == WA_OK)
+		return WA_OK;
+	if (err->hint[0] == '\0')
+		wa_hint(err, "What is in \"%s\" cannot be started: it has no "
+				WA_CONTROL_FILE ". Remove it.", restore->directory);
+	return err->code;
+}

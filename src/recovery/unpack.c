@@ -1,0 +1,483 @@
+/*
+ * unpack.c
+ *	  The files of a base backup, from the archive into directories.
+ */
+#include "recovery/unpack.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "archive/layout.h"
+#include "core/sink_check.h"
+#include "core/sink_zstd.h"
+
+#define PIPE_BYTES		(1024 * 1024)
+#define READ_BYTES		(256 * 1024)
+#define POLL_US			100000
+
+/* ---- a sink into a descriptor ----------------------------------------------- */
+
+typedef struct FdSink
+{
+	WaSink		sink;
+	int			fd;
+	const char *what;
+	_Atomic uint64_t *done;		/* bytes written; may be NULL */
+} FdSink;
+
+static WaCode
+fd_write(WaSink *sink, const void *data, size_t length, WaError *err)
+{
+	FdSink	   *self = (FdSink *) sink;
+	const char *at = data;
+
+	while (length > 0)
+	{
+		ssize_t		written = write(self->fd, at, length);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0)
+			return wa_fail_errno(err, errno, "could not write \"%s\"",
+								 self->what);
+		at += written;
+		length -= (size_t) written;
+		if (self->done != NULL)
+			atomic_fetch_add(self->done, (uint64_t) written);
+	}
+	return WA_OK;
+}
+
+static void
+fd_close(WaSink *sink)
+{
+}
+
+static const WaSinkOps fd_ops = {
+	.write = fd_write,
+	.finish = wa_sink_forward_finish,
+	.close = fd_close
+};
+
+/* ---- reading an object ------------------------------------------------------ */
+
+/* Decompress an object of a backup into a descriptor, and prove it. */
+static WaCode
+read_object(WaStore *store, const WaBaseBackup *backup,
+			const WaBaseFile *file, FdSink *to, WaError *err)
+{
+	char		key[WA_KEY_BYTES];
+	WaZstd	   *zstd = wa_zstd_open();
+	WaCheckSink check;
+	WaSink	   *sink = NULL;
+	WaStat		stat;
+	WaDigest	digest;
+	WaCode		code;
+
+	to->sink.ops = &fd_ops;
+	to->sink.next = NULL;
+	wa_layout_base_key(backup->id, file->name, key);
+	code = wa_store_stat(store, key, &stat, err);
+	if (code == WA_OK && stat.bytes != file->stored_bytes)
+		code = wa_fail(err, WA_DAMAGED, "\"%s/%s\" is damaged: it has another "
+					   "size than the backup says", store->place, key);
+	if (code == WA_OK)
+	{
+		sink = zstd != NULL ? wa_sink_check(&check, &to->sink) : NULL;
+		if (sink != NULL)
+			sink = wa_sink_zstd_decompress(zstd, file->raw_bytes, true, key,
+										   sink);
+		if (sink == NULL)
+			code = wa_fail(err, WA_NO_MEMORY, "out of memory");
+	}
+	if (code == WA_OK)
+		code = wa_store_get(store, key, &stat, 0, UINT64_MAX, sink, err);
+	if (code == WA_OK)
+		code = wa_sink_finish(sink, err);
+	if (code == WA_OK)
+	{
+		wa_sink_check_digest(&check, &digest);
+		if (check.bytes != file->raw_bytes ||
+			!wa_digest_equal(&digest, &file->digest))
+			code = wa_fail(err, WA_DAMAGED, "\"%s/%s\" is damaged: its bytes "
+						   "are not those that were backed up", store->place,
+						   key);
+	}
+	wa_sink_close(sink);
+	wa_zstd_close(zstd);
+	return code;
+}
+
+WaCode
+wa_unpack_file(WaStore *store, const WaBaseBackup *backup,
+			   const WaBaseFile *file, const char *path, WaError *err)
+{
+	FdSink		to = {.what = path};
+	WaCode		code;
+
+	to.fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+				 0600);
+	if (to.fd < 0)
+		return wa_fail_errno(err, errno, "could not create \"%s\"", path);
+	code = read_object(store, backup, file, &to, err);
+	if (close(to.fd) != 0 && code == WA_OK)
+		code = wa_fail_errno(err, errno, "could not write \"%s\"", path);
+	return code;
+}
+
+/* ---- a process and how it ended --------------------------------------------- */
+
+/* The child tells its error through a pipe, the parent reads it at the end. */
+typedef struct Child
+{
+	pid_t		pid;
+	int			report;
+} Child;
+
+static void
+report_end(int report, const WaError *err)
+{
+	ssize_t		written = write(report, err, sizeof(*err));
+
+	_exit(written == sizeof(*err) && err->code == WA_OK ? 0 : 1);
+}
+
+static WaCode
+spawn(Child *child, int *report, WaError *err)
+{
+	int			fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) != 0)
+		return wa_fail_errno(err, errno, "could not make a pipe");
+	fflush(NULL);
+	child->pid = fork();
+	if (child->pid < 0)
+	{
+		wa_fail_errno(err, errno, "could not start a process");
+		close(fds[0]);
+		close(fds[1]);
+		return err->code;
+	}
+	if (child->pid == 0)
+	{
+		/* whoever started us may be killed */
+		(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(fds[0]);
+		*report = fds[1];
+		return WA_OK;
+	}
+	close(fds[1]);
+	child->report = fds[0];
+	return WA_OK;
+}
+
+static WaCode
+end_of(const Child *child, int status, WaError *err)
+{
+	WaError		told;
+	ssize_t		got = read(child->report, &told, sizeof(told));
+
+	close(child->report);
+	if (got == sizeof(told) && told.code != WA_OK)
+	{
+		*err = told;
+		return err->code;
+	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return wa_fail(err, WA_IO, "a process that unpacks has died");
+	return WA_OK;
+}
+
+static WaCode
+wait_for(const Child *child, WaError *err)
+{
+	int			status = 0;
+
+	while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return end_of(child, status, err);
+}
+
+/* ---- one tar archive -------------------------------------------------------- */
+
+static WaCode
+refuse(const WaBaseFile *file, const char *path, const char *why, WaError *err)
+{
+	wa_fail(err, WA_REFUSED, "\"%s\" holds \"%.300s\", which %s", file->name,
+			path, why);
+	wa_hint(err, "No backup has that: somebody may have changed the archive. "
+			"Use another backup.");
+	return err->code;
+}
+
+/* Is it the name of something below the directory? */
+static bool
+stays_below(const char *path)
+{
+	if (path[0] == '/' || path[0] == '\0')
+		return false;
+	while (*path != '\0')
+	{
+		size_t		length = strcspn(path, "/");
+
+		if (length == 2 && strncmp(path, "..", 2) == 0)
+			return false;
+		path += length;
+		path += strspn(path, "/");
+	}
+	return true;
+}
+
+/*
+ * What is to be made of an entry: *wanted false for the links to tablespaces,
+ * which are made elsewhere.
+ */
+static WaCode
+judge(const WaBaseFile *file, struct archive_entry *entry, bool *wanted,
+	  WaError *err)
+{
+	const char *path = archive_entry_pathname(entry);
+	bool		main_archive = strcmp(file->name, WA_BASE_MAIN) == 0;
+
+	*wanted = true;
+	if (path == NULL || !stays_below(path))
+		return refuse(file, path != NULL ? path : "", "leads out of the "
+					  "directory", err);
+	if (archive_entry_hardlink(entry) != NULL)
+		return refuse(file, path, "is a hard link", err);
+	if (archive_entry_filetype(entry) == AE_IFLNK && main_archive &&
+		strncmp(path, "pg_tblspc/", 10) == 0)
+		*wanted = false;
+	else if (archive_entry_filetype(entry) != AE_IFREG &&
+			 archive_entry_filetype(entry) != AE_IFDIR)
+		return refuse(file, path, "is neither a file nor a directory", err);
+	archive_entry_set_perm(entry, archive_entry_perm(entry) & 0750);
+	if (main_archive && strcmp(path, WA_CONTROL_FILE) == 0)
+		archive_entry_set_pathname(entry, WA_CONTROL_HELD);
+	return WA_OK;
+}
+
+static WaCode
+fail_write(struct archive *to, const char *path, WaError *err)
+{
+	int			errno_value = archive_errno(to);
+
+	wa_fail_errno(err, errno_value > 0 ? errno_value : EIO,
+				  "could not write \"%.500s\"", path);
+	return err->code;
+}
+
+static WaCode
+fail_read(struct archive *from, const WaBaseFile *file, WaError *err)
+{
+	return wa_fail(err, WA_DAMAGED, "\"%s\" is damaged: %s", file->name,
+				   archive_error_string(from) != NULL ?
+				   archive_error_string(from) : "it cannot be read");
+}
+
+static WaCode
+write_entry(struct archive *from, struct archive *to,
+			struct archive_entry *entry, const WaBaseFile *file, WaError *err)
+{
+	const char *path = archive_entry_pathname(entry);
+	const void *data;
+	size_t		length;
+	la_int64_t	offset;
+	int			result;
+
+	if (archive_write_header(to, entry) != ARCHIVE_OK)
+		return fail_write(to, path, err);
+	if (archive_entry_size(entry) > 0)
+		while ((result = archive_read_data_block(from, &data, &length,
+												 &offset)) != ARCHIVE_EOF)
+		{
+			if (result != ARCHIVE_OK)
+				return fail_read(from, file, err);
+			if (archive_write_data_block(to, data, length,
+										 offset) != ARCHIVE_OK)
+				return fail_write(to, path, err);
+		}
+	if (archive_write_finish_entry(to) != ARCHIVE_OK)
+		return fail_write(to, path, err);
+	return WA_OK;
+}
+
+static WaCode
+write_entries(struct archive *from, struct archive *to,
+			  const WaBaseFile *file, WaError *err)
+{
+	struct archive_entry *entry;
+	int			result;
+
+	while ((result = archive_read_next_header(from, &entry)) == ARCHIVE_OK)
+	{
+		bool		wanted;
+
+		if (judge(file, entry, &wanted, err) != WA_OK ||
+			(wanted && write_entry(from, to, entry, file, err) != WA_OK))
+			return err->code;
+	}
+	return result == ARCHIVE_EOF ? WA_OK : fail_read(from, file, err);
+}
+
+/* Unpack what comes through a pipe into the working directory. */
+static WaCode
+write_files(int fd, const WaBaseFile *file, WaError *err)
+{
+	struct archive *from = archive_read_new();
+	struct archive *to = archive_write_disk_new();
+	char		rest[4096];
+	WaCode		code;
+
+	if (from == NULL || to == NULL)
+		code = wa_fail(err, WA_NO_MEMORY, "out of memory");
+	else if (archive_read_support_format_tar(from) != ARCHIVE_OK ||
+			 archive_write_disk_set_options(to, ARCHIVE_EXTRACT_PERM |
+											ARCHIVE_EXTRACT_NO_OVERWRITE |
+											ARCHIVE_EXTRACT_SECURE_SYMLINKS |
+											ARCHIVE_EXTRACT_SECURE_NODOTDOT |
+											ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS) != ARCHIVE_OK ||
+			 archive_read_open_fd(from, fd, READ_BYTES) != ARCHIVE_OK)
+		code = fail_read(from, file, err);
+	else
+		code = write_entries(from, to, file, err);
+	if (code == WA_OK && archive_write_close(to) != ARCHIVE_OK)
+		code = fail_write(to, ".", err);
+	/* whoever decompresses must come to its end to judge */
+	while (code == WA_OK && read(fd, rest, sizeof(rest)) > 0)
+		;
+	archive_read_free(from);
+	archive_write_free(to);
+	return code;
+}
+
+/* In a process of its own. */
+static WaCode
+unpack_one(WaStore *store, const WaBaseBackup *backup, const WaUnpackJob *job,
+		   _Atomic uint64_t *done, WaError *err)
+{
+	Child		reader;
+	int			report = -1;
+	int			fds[2];
+	WaError		read_err;
+	WaCode		code;
+
+	if (chdir(job->directory) != 0)
+		return wa_fail_errno(err, errno, "could not change to \"%s\"",
+							 job->directory);
+	(void) umask(0);			/* the modes are those that were backed up */
+	if (pipe2(fds, O_CLOEXEC) != 0)
+		return wa_fail_errno(err, errno, "could not make a pipe");
+	(void) fcntl(fds[1], F_SETPIPE_SZ, PIPE_BYTES);
+	if (spawn(&reader, &report, err) != WA_OK)
+		return err->code;
+	if (reader.pid == 0)
+	{
+		FdSink		to = {.fd = fds[1], .what = job->file->name, .done = done};
+
+		close(fds[0]);
+		memset(err, 0, sizeof(*err));
+		(void) signal(SIGPIPE, SIG_IGN);
+		if (read_object(store, backup, job->file, &to, err) == WA_OK)
+			memset(err, 0, sizeof(*err));
+		report_end(report, err);
+	}
+	close(fds[1]);
+	code = write_files(fds[0], job->file, err);
+	close(fds[0]);
+	/* damage explains whatever came of it; a broken pipe does not */
+	if (wait_for(&reader, &read_err) != WA_OK &&
+		(code == WA_OK || read_err.errno_value != EPIPE))
+	{
+		*err = read_err;
+		code = err->code;
+	}
+	return code;
+}
+
+/* ---- all of them ------------------------------------------------------------ */
+
+static WaCode
+start(WaStore *store, const WaBaseBackup *backup, const WaUnpackJob *job,
+	  Child *child, _Atomic uint64_t *done, WaError *err)
+{
+	int			report = -1;
+
+	if (spawn(child, &report, err) != WA_OK)
+		return err->code;
+	if (child->pid == 0)
+	{
+		if (unpack_one(store, backup, job, done, err) == WA_OK)
+			memset(err, 0, sizeof(*err));
+		report_end(report, err);
+	}
+	return WA_OK;
+}
+
+WaCode
+wa_unpack(WaStore *store, const WaBaseBackup *backup, const WaUnpackJob *jobs,
+		  size_t count, int processes, WaUnpackProgressFn progress, void *arg,
+		  WaError *err)
+{
+	_Atomic uint64_t *done = mmap(NULL, sizeof(*done), PROT_READ | PROT_WRITE,
+								  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	Child	   *children = calloc(count + 1, sizeof(Child));
+	size_t		started = 0;
+	int			running = 0;
+	WaCode		code = WA_OK;
+
+	if (done == MAP_FAILED || children == NULL)
+	{
+		free(children);
+		return wa_fail(err, WA_NO_MEMORY, "out of memory");
+	}
+	while (running > 0 || (started < count && code == WA_OK))
+	{
+		WaError		child_err;
+		int			status;
+		pid_t		pid;
+
+		if (started < count && running < processes && code == WA_OK)
+		{
+			code = start(store, backup, &jobs[started], &children[started],
+						 done, err);
+			running += code == WA_OK;
+			started += code == WA_OK;
+			continue;
+		}
+		pid = waitpid(-1, &status, WNOHANG);
+		for (size_t i = 0; pid > 0 && i < started; i++)
+			if (children[i].pid == pid)
+			{
+				running--;
+				if (end_of(&children[i], status, &child_err) != WA_OK &&
+					code == WA_OK)
+				{
+					*err = child_err;
+					code = err->code;
+					/* nothing of the others is of any use now */
+					for (size_t j = 0; j < started; j++)
+						if (children[j].pid > 0 && j != i)
+							kill(children[j].pid, SIGTERM);
+				}
+				children[i].pid = 0;
+			}
+		progress(arg, atomic_load(done));
+		if (pid <= 0)
+			usleep(POLL_US);
+	}
+	free(children);
+	munmap(done, sizeof(*done));
+	return code;
+}

@@ -1,0 +1,44 @@
+/*
+ * unpack.h
+ *	  The files of a base backup, from the archive into directories.
+ *
+ * Each tar archive is unpacked by two processes of its own, one that reads,
+ * decompresses and checks, one that writes files.  What stands in it is not
+ * trusted: only files and directories below the directory are made.
+ */
+#ifndef WA_RECOVERY_UNPACK_H
+#define WA_RECOVERY_UNPACK_H
+
+#include "core/basebackup.h"
+#include "store/store.h"
+
+/*
+ * Until everything is there and durable, pg_control has another name: no
+ * server starts on what is half restored.
+ */
+#define WA_CONTROL_FILE		"global/pg_control"
+#define WA_CONTROL_HELD		"global/pg_control.restoring"
+
+typedef struct WaUnpackJob
+{
+	const WaBaseFile *file;
+	char		directory[WA_BASE_PATH_BYTES];	/* there, and empty */
+} WaUnpackJob;
+
+/* So many raw bytes are done. */
+typedef void (*WaUnpackProgressFn) (void *arg, uint64_t done_bytes);
+
+/*
+ * Unpack tar archives, up to `processes` at a time.  WA_DAMAGED when one is
+ * not what its backup says, WA_REFUSED when it holds what no backup does.
+ */
+extern WaCode wa_unpack(WaStore *store, const WaBaseBackup *backup,
+						const WaUnpackJob *jobs, size_t count, int processes,
+						WaUnpackProgressFn progress, void *arg, WaError *err);
+
+/* Write one object of the backup into a file that is not there yet. */
+extern WaCode wa_unpack_file(WaStore *store, const WaBaseBackup *backup,
+							 const WaBaseFile *file, const char *path,
+							 WaError *err);
+
+#endif							/* WA_RECOVERY_UNPACK_H */
