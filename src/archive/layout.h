@@ -14,6 +14,7 @@
 #define WA_PREFIX_WAL	"wal"
 #define WA_PREFIX_PINS	"pins"
 #define WA_PREFIX_BASE	"base"
+#define WA_PREFIX_DRILLS	"drills"
 #define WA_KEY_BASE_LOCK	"base.lock" /* of whoever takes a backup; from the
 										 * first one on it is there */
 #define WA_KEY_BASE_MARK	"base/base.id"	/* there before base.lock is */

@@ -33,6 +33,9 @@ wa_probe(const char *path, uint64_t system_identifier, uint32_t segment_bytes,
 		probe->ours = wa_identity_check(&probe->marker, path,
 										system_identifier, segment_bytes,
 										err) == WA_OK;
+		if (probe->ours &&
+			wa_drills_look(store, &probe->drills, &ignored) != WA_OK)
+			memset(&probe->drills, 0, sizeof(probe->drills));
 	}
 	else if (err->code == WA_NO_MARKER)
 		(void) wa_identity_empty(store, &probe->empty, &ignored);

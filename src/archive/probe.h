@@ -5,6 +5,7 @@
 #ifndef WA_PROBE_H
 #define WA_PROBE_H
 
+#include "archive/drills.h"
 #include "core/marker.h"
 #include "store/store.h"
 
@@ -18,6 +19,7 @@ typedef struct WaProbe
 	bool		free_bytes_known;
 	uint64_t	free_bytes;
 	WaMarker	marker;
+	WaDrillsSeen drills;		/* count 0: none, or not to be read */
 	WaError		error;			/* why not, where one of them is false */
 } WaProbe;
 

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "archive/drills.h"
 #include "cli/json.h"
 #include "cli/text.h"
 #include "core/statusfile.h"
@@ -130,11 +131,32 @@ state_of(const Report *report)
 	return "ok";
 }
 
+/* What the archive tells of drills, if it can be reached. */
+static const char *
+drills_of(const Report *report, char *text)
+{
+	WaStoreOptions options = {0};
+	WaDrillsSeen seen;
+	WaStore    *store;
+	WaError		ignored;
+
+	text[0] = '\0';
+	if (report->status.archive[0] != '/' ||
+		wa_store_dir_open(report->status.archive, &options, &store,
+						  &ignored) != WA_OK)
+		return text;
+	if (wa_drills_look(store, &seen, &ignored) == WA_OK)
+		(void) wa_drills_text(&seen, wa_cli_now_us(), text);
+	wa_store_close(store);
+	return text;
+}
+
 static void
 print_json(const Report *report)
 {
 	const WaStatus *status = &report->status;
 	int64_t		oldest_us = report->oldest_since_s * 1000000;
+	char		drills[WA_DRILLS_TEXT_BYTES];
 
 	wa_json_object(NULL);
 	wa_json_string("state", state_of(report));
@@ -177,6 +199,7 @@ print_json(const Report *report)
 	wa_json_time("free_bytes_time", status->free_bytes_us != 0,
 				 status->free_bytes_us);
 	wa_json_time("stats_since", status->since_us != 0, status->since_us);
+	wa_json_string("drill", drills_of(report, drills));
 	wa_json_end();
 }
 
@@ -203,6 +226,7 @@ static void
 print_text(const Report *report)
 {
 	const WaStatus *status = &report->status;
+	char		text[WA_DRILLS_TEXT_BYTES];
 
 	line("state", state_of(report));
 	if (!report->counted)
@@ -234,6 +258,7 @@ print_text(const Report *report)
 			   "stored", status->raw_bytes >> 20, status->stored_bytes >> 20,
 			   (double) status->raw_bytes / (double) status->stored_bytes);
 	time_line("counting since", status->since_us);
+	line("drill", drills_of(report, text));
 }
 
 int

@@ -1,6 +1,6 @@
 /*
  * json.c
- *	  JSON on stdout, one member after the other.
+ *	  JSON, one member after the other.
  */
 #include "cli/json.h"
 
@@ -19,11 +19,12 @@ static struct
 	bool		empty;
 }			open_parts[DEPTH_MAX];
 static int	depth;
+static FILE *to;
 
 static void
 new_line(void)
 {
-	printf("\n%*s", 2 * depth, "");
+	fprintf(to, "\n%*s", 2 * depth, "");
 }
 
 static void
@@ -32,21 +33,29 @@ begin_member(const char *name)
 	if (depth == 0)
 		return;
 	if (!open_parts[depth - 1].empty)
-		putchar(',');
+		fputc(',', to);
 	open_parts[depth - 1].empty = false;
 	new_line();
 	if (name != NULL)
-		printf("\"%s\": ", name);
+		fprintf(to, "\"%s\": ", name);
 }
 
 static void
 open_part(const char *name, bool array)
 {
+	if (to == NULL)
+		to = stdout;
 	begin_member(name);
-	putchar(array ? '[' : '{');
+	fputc(array ? '[' : '{', to);
 	open_parts[depth].array = array;
 	open_parts[depth].empty = true;
 	depth++;
+}
+
+void
+wa_json_to(FILE *file)
+{
+	to = file;
 }
 
 void
@@ -67,9 +76,9 @@ wa_json_end(void)
 	depth--;
 	if (!open_parts[depth].empty)
 		new_line();
-	putchar(open_parts[depth].array ? ']' : '}');
+	fputc(open_parts[depth].array ? ']' : '}', to);
 	if (depth == 0)
-		putchar('\n');
+		fputc('\n', to);
 }
 
 void
@@ -78,38 +87,38 @@ wa_json_string(const char *name, const char *text)
 	begin_member(name);
 	if (text == NULL || text[0] == '\0')
 	{
-		fputs("null", stdout);
+		fputs("null", to);
 		return;
 	}
-	putchar('"');
+	fputc('"', to);
 	while (*text != '\0')
 	{
 		unsigned char c = (unsigned char) *text;
 		size_t		length = wa_text_character(text);
 
 		if (c == '"' || c == '\\')
-			printf("\\%c", c);
+			fprintf(to, "\\%c", c);
 		else if (length > 0)
-			fwrite(text, 1, length, stdout);
+			fwrite(text, 1, length, to);
 		else
-			printf("\\u%04x", c < 0x80 ? c : 0xFFFD);
+			fprintf(to, "\\u%04x", c < 0x80 ? c : 0xFFFD);
 		text += length > 0 ? length : 1;
 	}
-	putchar('"');
+	fputc('"', to);
 }
 
 void
 wa_json_number(const char *name, int64_t value)
 {
 	begin_member(name);
-	printf("%" PRId64, value);
+	fprintf(to, "%" PRId64, value);
 }
 
 void
 wa_json_bool(const char *name, bool value)
 {
 	begin_member(name);
-	fputs(value ? "true" : "false", stdout);
+	fputs(value ? "true" : "false", to);
 }
 
 void

@@ -1,12 +1,16 @@
 /*
  * json.h
- *	  JSON on stdout, one member after the other.
+ *	  JSON, one member after the other, on stdout unless told otherwise.
  */
 #ifndef WA_JSON_H
 #define WA_JSON_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+
+/* Where the next document goes; NULL: stdout. */
+extern void wa_json_to(FILE *file);
 
 /* Objects and arrays nest; name is NULL inside an array and at the top. */
 extern void wa_json_object(const char *name);

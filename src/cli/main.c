@@ -21,6 +21,7 @@ typedef struct Subcommand
 
 static const Subcommand subcommands[] = {
 	{"backup", wa_second_run, "take a base backup into an archive"},
+	{"drill", wa_second_run, "recover a copy, check it, and measure it"},
 	{"get", wa_cmd_get, "restore one file: the restore_command"},
 	{"init", wa_cmd_init, "make a directory the archive of a cluster"},
 	{"list", wa_cmd_list, "show what an archive holds, and what it lacks"},

@@ -11,13 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "archive/pins.h"
-#include "archive/retention.h"
 #include "cli/cli.h"
 #include "cli/json.h"
 #include "cli/progress.h"
 #include "cli/text.h"
 #include "core/lsn.h"
+#include "recovery/hold.h"
 #include "recovery/restore.h"
 
 static const char usage[] =
@@ -63,8 +62,6 @@ static const char usage[] =
 "  --help                   this text\n"
 "\n"
 "Exit status: 0 done; 1 failed, or it cannot be done; 2 wrong usage.\n";
-
-#define PIN_US		(INT64_C(2) * 86400 * 1000000)
 
 typedef struct Options
 {
@@ -231,44 +228,6 @@ show_nothing(void *arg, uint64_t done_bytes)
 
 /* ---- doing it --------------------------------------------------------------- */
 
-/*
- * Keep retention away while somebody recovers.  Where the archive cannot be
- * written to, it is not ours to keep.
- */
-static void
-pin_wal(const Options *options, const WaRestorePlan *plan, char *name)
-{
-	WaPin		pin = {
-		.kind = WA_PIN_BACKUP,
-		.keep_from = plan->backup.start_lsn,
-		.expires = true,
-		.by = "walarch restore"
-	};
-	WaStore    *store;
-	WaMarker	marker;
-	char		digits[9];
-	WaError		err;
-
-	name[0] = '\0';
-	if (!wa_cli_random(digits, 8) ||
-		wa_cli_archive_open(options->restore.archive, &store, &marker,
-							&err) != WA_OK)
-		return;
-	snprintf(pin.name, sizeof(pin.name), "restore-%s", digits);
-	snprintf(pin.value, sizeof(pin.value), "%s", plan->backup.id);
-	pin.created_us = wa_cli_now_us();
-	pin.expires_us = pin.created_us + PIN_US;
-	if (wa_retention_lock(store, &err) == WA_OK &&
-		wa_pin_put(store, &pin, &err) == WA_OK)
-		snprintf(name, WA_PIN_NAME_BYTES, "%s", pin.name);
-	else
-	{
-		fprintf(stderr, "walarch restore: the WAL is not pinned\n");
-		wa_cli_error("restore", &err);
-	}
-	wa_store_close(store);
-}
-
 static WaCode
 restore(const Options *options, WaError *err)
 {
@@ -290,7 +249,7 @@ restore(const Options *options, WaError *err)
 	if (code == WA_OK && !options->dry_run)
 	{
 		fflush(stdout);
-		pin_wal(options, &plan, pin);
+		wa_hold(wanted->archive, "restore", &plan.backup, pin);
 		code = wa_restore_run(store, &catalogue, wanted, &plan, &binaries,
 							  options->quiet || options->json ?
 							  show_nothing : show_progress, &plan, err);

@@ -149,9 +149,6 @@ append_settings(const WaCatalogue *catalogue, const WaRestore *restore,
 				restore->primary_conninfo : "");
 	put_setting(to, "primary_slot_name", restore->slot != NULL ?
 				restore->slot : "");
-	for (const char *const *line = restore->settings;
-		 line != NULL && *line != NULL; line++)
-		fprintf(to, "%s\n", *line);
 	good = !ferror(to);
 	if (fclose(to) != 0 || !good)
 		wa_fail_errno(err, errno, "could not write \"%s\"", path);
@@ -168,10 +165,15 @@ wa_configure(const WaCatalogue *catalogue, const WaRestore *restore,
 {
 	static const char *const signals[] = {"standby.signal", "recovery.signal"};
 	char		path[PATH_MAX];
+	char		original[PATH_MAX];
 	int			fd;
 
 	snprintf(path, sizeof(path), "%.2000s/postgresql.auto.conf",
 			 restore->directory);
+	snprintf(original, sizeof(original), "%.2000s/postgresql.auto.conf.original",
+			 restore->directory);
+	if (restore->bare && rename(path, original) != 0 && errno != ENOENT)
+		return wa_fail_errno(err, errno, "could not rename \"%s\"", path);
 	if (append_settings(catalogue, restore, plan, binaries, path,
 						err) != WA_OK)
 		return err->code;

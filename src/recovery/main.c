@@ -110,6 +110,8 @@ main(int argc, char **argv)
 {
 	if (argc >= 2 && strcmp(argv[1], "backup") == 0)
 		return wa_cmd_backup(argc - 1, argv + 1);
+	if (argc >= 2 && strcmp(argv[1], "drill") == 0)
+		return wa_cmd_drill(argc - 1, argv + 1);
 	if (argc >= 2 && strcmp(argv[1], "restore") == 0)
 		return wa_cmd_restore(argc - 1, argv + 1);
 	if (argc >= 2 && strcmp(argv[1], "prune") == 0)

@@ -8,6 +8,7 @@
 #include "recovery/server.h"
 
 extern int	wa_cmd_backup(int argc, char **argv);
+extern int	wa_cmd_drill(int argc, char **argv);
 extern int	wa_cmd_restore(int argc, char **argv);
 
 /* walarch prune by the rules of a server; `more` options, and NULL. */

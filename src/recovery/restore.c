@@ -134,11 +134,18 @@ make_jobs(const WaRestore *restore, WaRestorePlan *plan, WaError *err)
 		const WaBaseFile *file = &backup->files[i];
 		WaUnpackJob *job = &plan->jobs[plan->jobs_count];
 		const char *directory = file->location;
+		char		below[WA_BASE_PATH_BYTES];
 
 		if (strcmp(file->name, WA_BASE_MANIFEST) == 0)
 			continue;
 		if (directory[0] == '\0')
 			directory = restore->directory;
+		else if (restore->tablespaces != NULL)
+		{
+			snprintf(below, sizeof(below), "%.900s/%.*s", restore->tablespaces,
+					 (int) strcspn(file->name, "."), file->name);
+			directory = below;
+		}
 		for (size_t j = 0; j < restore->mappings_count; j++)
 			if (file->location[0] != '\0' &&
 				strcmp(restore->mappings[j].from, file->location) == 0)
@@ -289,7 +296,8 @@ rewrite_map(const WaRestore *restore, const WaRestorePlan *plan, WaError *err)
 	bool		good;
 
 	snprintf(path, sizeof(path), "%.2000s/tablespace_map", restore->directory);
-	if (restore->mappings_count == 0)
+	if (plan->jobs_count == 1 ||
+		(restore->mappings_count == 0 && restore->tablespaces == NULL))
 		return WA_OK;
 	fd = open(path, O_WRONLY | O_TRUNC | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
 			  0600);

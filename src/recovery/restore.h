@@ -30,8 +30,10 @@ typedef struct WaRestore
 	const char *action;			/* recovery_target_action; NULL: none */
 	bool		archiving;		/* leave archive_mode as it was */
 	int			processes;
-	const char *const *settings;	/* more lines for postgresql.auto.conf, NULL
-									 * at the end; or NULL */
+	const char *tablespaces;	/* all of them below this directory, by their
+								 * OIDs; NULL: where they were */
+	bool		bare;			/* put what ALTER SYSTEM had set aside, into
+								 * postgresql.auto.conf.original */
 } WaRestore;
 
 /* What a restore is made of, once it has been chosen. */

@@ -329,6 +329,7 @@ static void
 check_directory(ReturnSetInfo *result)
 {
 	char		path[WA_ARCHIVE_PATH_BYTES];
+	char		drills[WA_DRILLS_TEXT_BYTES];
 	WaProbe		probe;
 	WaError		err;
 	bool		little;
@@ -363,6 +364,12 @@ check_directory(ReturnSetInfo *result)
 			  probe.empty ? "the directory is empty: the first archived file "
 			  "makes it the archive" : probe.error.message,
 			  probe.error.hint);
+	if (probe.drills.count > 0)
+		check_row(result, "drill", probe.drills.last_passed,
+				  wa_drills_text(&probe.drills, walarch_now_unix_us(), drills),
+				  "Read its report in drills/ of the archive, and drill "
+				  "again: until then nobody knows whether the backups can be "
+				  "restored.");
 	if (!probe.free_bytes_known)
 		return;
 	little = probe.free_bytes < (uint64) wal_segment_size * FREE_SEGMENTS_MIN;

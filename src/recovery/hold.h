@@ -1,0 +1,22 @@
+/*
+ * hold.h
+ *	  Keep retention away from what is being recovered, by a pin.
+ */
+#ifndef WA_RECOVERY_HOLD_H
+#define WA_RECOVERY_HOLD_H
+
+#include "core/basebackup.h"
+#include "core/pin.h"
+
+/*
+ * Pin the WAL from the start of a backup on, for two days: "restore-1f3a8c22".
+ * Where that cannot be done the name stays empty, with a message unless the
+ * archive is not ours to write to.
+ */
+extern void wa_hold(const char *archive, const char *who,
+					const WaBaseBackup *backup, char *name);
+
+/* End it; nothing is done for an empty name. */
+extern void wa_hold_end(const char *archive, const char *name);
+
+#endif							/* WA_RECOVERY_HOLD_H */

@@ -1,0 +1,59 @@
+/*
+ * instance.h
+ *	  A server on a restored copy, that nobody but us can reach and that
+ *	  reaches nobody.
+ *
+ * It has a configuration of its own: no TCP, no archiving, no preloaded
+ * libraries, no replication, no autovacuum.
+ */
+#ifndef WA_RECOVERY_INSTANCE_H
+#define WA_RECOVERY_INSTANCE_H
+
+#include <stdint.h>
+
+#include "recovery/binaries.h"
+#include "recovery/server.h"
+
+typedef struct WaInstance
+{
+	const WaBinaries *binaries;
+	char		data[PATH_MAX]; /* data directory */
+	char		place[PATH_MAX];	/* private directory: socket, log, settings */
+	pid_t		pid;			/* of the postmaster; 0: it does not run */
+	char		user[64];		/* a superuser of it */
+} WaInstance;
+
+/* When what happened, in milliseconds since 1970; 0: not yet, or never. */
+typedef struct WaInstanceTimes
+{
+	int64_t		started;
+	int64_t		consistent;
+	int64_t		redo_done;
+	int64_t		ready;
+} WaInstanceTimes;
+
+/*
+ * Write its configuration.  `more` are settings "name = value", NULL at the
+ * end.
+ */
+extern WaCode wa_instance_configure(const WaInstance *instance,
+									const char *const *more, WaError *err);
+
+/* Start it; it goes when we do. */
+extern WaCode wa_instance_start(WaInstance *instance, WaError *err);
+
+/*
+ * Look after it: *times is what its log tells so far.  WA_DAMAGED when it has
+ * ended, with the reason from its log.
+ */
+extern WaCode wa_instance_look(WaInstance *instance, WaInstanceTimes *times,
+							   WaError *err);
+
+/* Connect, as the first superuser of those that are usual. */
+extern WaCode wa_instance_connect(WaInstance *instance, const char *dbname,
+								  PGconn **connection, WaError *err);
+
+/* Shut it down, checkpointed, or at once; returns when it has ended. */
+extern void wa_instance_stop(WaInstance *instance, bool at_once);
+
+#endif							/* WA_RECOVERY_INSTANCE_H */
