@@ -132,6 +132,7 @@ my %door = (
 	'zstd(_errors)?\.h' => 'src/core/sink_zstd.c',
 	'xxhash\.h' => 'src/core/digest.c',
 	'zlib\.h' => 'src/core/sink_gzip.c',
+	'archive(_entry)?\.h' => 'src/recovery/unpack.c',
 	'lz4\w*\.h' => 'src/core/sink_lz4.c');
 foreach my $library (sort keys %door)
 {
@@ -160,7 +161,9 @@ banned('shared between threads',
 	'strerror|strtok|localtime|gmtime|ctime|asctime|readdir_r|setlocale',
 	in_layer('core|store|archive'));
 banned('ends the process', 'exit|_exit|abort|quick_exit|_Exit',
-	grep { !m{^src/cli/} } @sources);
+	grep { !m{^src/cli/} && $_ ne 'src/recovery/process.c' } @sources);
+banned('starts processes elsewhere', 'fork|vfork|clone|execv|execl|execve|posix_spawn',
+	grep { !m{^src/cli/} && $_ ne 'src/recovery/process.c' } @sources);
 banned('prints', 'printf|fprintf|vfprintf|puts|fputs|perror|putchar|syslog',
 	in_layer('core|store|archive'));
 banned('the server\'s errors',

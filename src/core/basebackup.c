@@ -5,6 +5,7 @@
 #include "core/basebackup.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,55 +71,86 @@ wa_base_path_valid(const char *path)
 
 /* ---- writing ---------------------------------------------------------------- */
 
+/* A text that grows. */
+typedef struct Text
+{
+	char	   *bytes;
+	size_t		length;
+	bool		failed;
+} Text;
+
+static void add(Text *text, const char *format,...)
+			__attribute__((format(printf, 2, 3)));
+
+static void
+add(Text *text, const char *format,...)
+{
+	char		line[WA_BASE_PATH_BYTES + 200];
+	char	   *larger;
+	va_list		args;
+	int			length;
+
+	va_start(args, format);
+	length = vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	larger = length >= 0 && (size_t) length < sizeof(line) ?
+		realloc(text->bytes, text->length + (size_t) length + 1) : NULL;
+	if (larger == NULL)
+	{
+		text->failed = true;
+		return;
+	}
+	text->bytes = larger;
+	memcpy(larger + text->length, line, (size_t) length + 1);
+	text->length += (size_t) length;
+}
+
+static void
+add_end(Text *text, const WaBaseBackup *backup)
+{
+	char		time[WA_KEYVALUE_TIME_BYTES];
+
+	add(text, "stop-timeline: %" PRIu32 "\nstop-lsn: " WA_LSN_FORMAT
+		"\nstop-time: %s\nchecksum-failures: %s\n", backup->stop_tli,
+		WA_LSN_ARGS(backup->stop_lsn),
+		wa_keyvalue_time_text(backup->stop_us, time),
+		backup->checksum_failures ? "yes" : "no");
+	for (size_t i = 0; i < backup->files_count; i++)
+	{
+		const WaBaseFile *file = &backup->files[i];
+		char		digest[WA_DIGEST_TEXT_BYTES];
+
+		wa_digest_text(&file->digest, digest);
+		add(text, "file: %s %" PRIu64 " %" PRIu64 " %s%s%s\n", file->name,
+			file->raw_bytes, file->stored_bytes, digest,
+			file->location[0] != '\0' ? " " : "", file->location);
+	}
+}
+
 char *
 wa_base_format(const WaBaseBackup *backup)
 {
-	char	   *text = NULL;
-	size_t		length;
-	FILE	   *to = open_memstream(&text, &length);
+	Text		text = {0};
 	char		time[WA_KEYVALUE_TIME_BYTES];
-	bool		good;
 
-	if (to == NULL)
-		return NULL;
-	fprintf(to, "walarch-backup: %d\nid: %s\nlabel: %s\n", BASE_VERSION,
-			backup->id, backup->label);
+	add(&text, "walarch-backup: %d\nid: %s\nlabel: %s\n", BASE_VERSION,
+		backup->id, backup->label);
 	if (backup->parent[0] != '\0')
-		fprintf(to, "parent: %s\n", backup->parent);
-	fprintf(to, "from: %s\nserver-version: %" PRIu32 "\n",
-			backup->from_standby ? "standby" : "primary",
-			backup->server_version);
-	fprintf(to, "timeline: %" PRIu32 "\nstart-lsn: " WA_LSN_FORMAT
-			"\nstart-time: %s\n", backup->start_tli,
-			WA_LSN_ARGS(backup->start_lsn),
-			wa_keyvalue_time_text(backup->start_us, time));
+		add(&text, "parent: %s\n", backup->parent);
+	add(&text, "from: %s\nserver-version: %" PRIu32 "\n",
+		backup->from_standby ? "standby" : "primary", backup->server_version);
+	add(&text, "timeline: %" PRIu32 "\nstart-lsn: " WA_LSN_FORMAT
+		"\nstart-time: %s\n", backup->start_tli,
+		WA_LSN_ARGS(backup->start_lsn),
+		wa_keyvalue_time_text(backup->start_us, time));
 	if (backup->token[0] != '\0')
-		fprintf(to, "token: %s\n", backup->token);
+		add(&text, "token: %s\n", backup->token);
 	if (backup->stop_lsn != 0)
-	{
-		fprintf(to, "stop-timeline: %" PRIu32 "\nstop-lsn: " WA_LSN_FORMAT
-				"\nstop-time: %s\nchecksum-failures: %s\n", backup->stop_tli,
-				WA_LSN_ARGS(backup->stop_lsn),
-				wa_keyvalue_time_text(backup->stop_us, time),
-				backup->checksum_failures ? "yes" : "no");
-		for (size_t i = 0; i < backup->files_count; i++)
-		{
-			const WaBaseFile *file = &backup->files[i];
-			char		digest[WA_DIGEST_TEXT_BYTES];
-
-			wa_digest_text(&file->digest, digest);
-			fprintf(to, "file: %s %" PRIu64 " %" PRIu64 " %s%s%s\n",
-					file->name, file->raw_bytes, file->stored_bytes, digest,
-					file->location[0] != '\0' ? " " : "", file->location);
-		}
-	}
-	good = !ferror(to);
-	if (fclose(to) != 0 || !good)
-	{
-		free(text);
-		return NULL;
-	}
-	return text;
+		add_end(&text, backup);
+	if (!text.failed)
+		return text.bytes;
+	free(text.bytes);
+	return NULL;
 }
 
 /* ---- reading ---------------------------------------------------------------- */

@@ -5,12 +5,11 @@
  */
 #include "recovery/binaries.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#include "recovery/process.h"
 
 WaCode
 wa_binaries_find(const char *directory, WaBinaries *binaries, WaError *err)
@@ -54,71 +53,12 @@ wa_binaries_have(const WaBinaries *binaries, const char *program)
 	return access(path, X_OK) == 0;
 }
 
-static void
-become(const WaBinaries *binaries, const char *const *argv, int output)
-{
-	char		path[PATH_MAX + 64];
-	int			null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	snprintf(path, sizeof(path), "%s/%.60s", binaries->directory, argv[0]);
-	if (null < 0 || dup2(null, STDIN_FILENO) < 0 ||
-		dup2(output >= 0 ? output : null, STDOUT_FILENO) < 0 ||
-		dup2(output >= 0 ? output : null, STDERR_FILENO) < 0)
-		_exit(126);
-	execv(path, (char *const *) argv);
-	_exit(127);
-}
-
-WaCode
-wa_binaries_run(const WaBinaries *binaries, const char *const *argv,
-				int output, int *status, WaError *err)
-{
-	pid_t		pid;
-
-	fflush(NULL);
-	pid = fork();
-	if (pid < 0)
-		return wa_fail_errno(err, errno, "could not start \"%s\"", argv[0]);
-	if (pid == 0)
-		become(binaries, argv, output);
-	while (waitpid(pid, status, 0) < 0)
-		if (errno != EINTR)
-			return wa_fail_errno(err, errno, "could not wait for \"%s\"",
-								 argv[0]);
-	return WA_OK;
-}
-
 WaCode
 wa_binaries_ask(const WaBinaries *binaries, const char *const *argv,
 				char *text, size_t bytes, int *status, WaError *err)
 {
-	int			fds[2];
-	size_t		length = 0;
-	char		rest[512];
-	ssize_t		got;
-	pid_t		pid;
+	char		path[PATH_MAX + 64];
 
-	text[0] = '\0';
-	if (pipe2(fds, O_CLOEXEC) != 0)
-		return wa_fail_errno(err, errno, "could not make a pipe");
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0)
-		become(binaries, argv, fds[1]);
-	close(fds[1]);
-	while (pid > 0 && ((got = read(fds[0], rest, sizeof(rest))) > 0 ||
-					   (got < 0 && errno == EINTR)))
-		for (ssize_t i = 0; i < got; i++)
-			if (length + 1 < bytes)
-				text[length++] = rest[i];
-	text[length] = '\0';
-	close(fds[0]);
-	if (pid < 0)
-		return wa_fail_errno(err, errno, "could not start \"%s\"", argv[0]);
-	while (waitpid(pid, status, 0) < 0)
-		if (errno != EINTR)
-			return wa_fail_errno(err, errno, "could not wait for \"%s\"",
-								 argv[0]);
-	*status = WIFEXITED(*status) ? WEXITSTATUS(*status) : 128;
-	return WA_OK;
+	snprintf(path, sizeof(path), "%s/%.60s", binaries->directory, argv[0]);
+	return wa_program_run(path, argv, text, bytes, status, err);
 }

@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "core/error.h"
 
@@ -29,17 +28,8 @@ extern WaCode wa_binaries_find(const char *directory, WaBinaries *binaries,
 extern bool wa_binaries_have(const WaBinaries *binaries, const char *program);
 
 /*
- * Run a program of that directory, without a shell, and wait for it; its
- * output of both kinds goes to a descriptor (-1: nowhere).  argv[0] is its
- * name, the last one NULL.  *status is as waitpid gives it.
- */
-extern WaCode wa_binaries_run(const WaBinaries *binaries,
-							  const char *const *argv, int output,
-							  int *status, WaError *err);
-
-/*
- * The same, with the first `bytes` - 1 of its output in a text; status 127
- * when it is not there.
+ * Run a program of that directory, argv[0] its name, the last one NULL; see
+ * wa_program_run.
  */
 extern WaCode wa_binaries_ask(const WaBinaries *binaries,
 							  const char *const *argv, char *text,

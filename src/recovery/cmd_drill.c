@@ -44,8 +44,8 @@ static const char usage[] =
 "                           what to recover to: as for walarch restore\n"
 "  --primary CONNSTR        measure the recovery point against this server\n"
 "  --check-sql FILE         run by psql, must not fail; as often as needed\n"
-"  --check-command PROGRAM  run with PGHOST, PGPORT, PGUSER and PGDATABASE set,\n"
-"                           without a shell, must exit with 0\n"
+"  --check-command PROGRAM  path of a program, run with PGHOST, PGPORT, PGUSER\n"
+"                           and PGDATABASE set, must exit with 0\n"
 "  --dbname NAME            database for these checks (default: postgres)\n"
 "  --username NAME          superuser of the cluster (default: PGUSER, postgres,\n"
 "                           or the name of whoever drills)\n"
@@ -65,6 +65,7 @@ static const char usage[] =
 "program; 1 otherwise; 2 wrong usage.\n";
 
 #define LIST_MAX		32
+#define SETTING_BYTES	300
 #define POLL_US			20000
 #define TIMEOUT_US		(INT64_C(86400) * 1000000)
 
@@ -75,7 +76,7 @@ typedef struct Options
 	WaDrillChecks checks;
 	const char *sql[LIST_MAX];
 	const char *commands[LIST_MAX];
-	char		settings[LIST_MAX][300];
+	char		settings[LIST_MAX][SETTING_BYTES];
 	size_t		settings_count;
 	const char *scratch;
 	const char *primary;
@@ -501,21 +502,21 @@ add_setting(Options *options, const char *name, size_t length,
 			const char *value)
 {
 	char	   *line = options->settings[options->settings_count];
-	size_t		at;
+	int			at;
 
 	if (options->settings_count == LIST_MAX || length == 0 || length > 60 ||
-		strlen(value) > 100 || strpbrk(value, "\r\n") != NULL ||
+		strlen(value) > SETTING_BYTES / 3 || strpbrk(value, "\r\n") != NULL ||
 		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 			   "0123456789_.") < length)
 		return false;
-	at = (size_t) sprintf(line, "%.*s = '", (int) length, name);
+	at = snprintf(line, SETTING_BYTES, "%.*s = '", (int) length, name);
 	for (; *value != '\0'; value++)
 	{
 		if (*value == '\'' || *value == '\\')
 			line[at++] = *value;
 		line[at++] = *value;
 	}
-	strcpy(line + at, "'");
+	snprintf(line + at, SETTING_BYTES - (size_t) at, "'");
 	options->settings_count++;
 	return true;
 }

@@ -4,12 +4,11 @@
  */
 #include "recovery/drill.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
+
+#include "recovery/process.h"
 
 #define OUTPUT_BYTES	400
 
@@ -91,33 +90,23 @@ look_inside(WaDrill *drill, PGconn *connection)
 
 /* A program of the user's, told by the environment where the server is. */
 static void
-run_command(WaDrill *drill, const WaInstance *instance, const char *command)
+run_command(WaDrill *drill, const char *command)
 {
+	const char *const argv[] = {command, NULL};
+	char		output[OUTPUT_BYTES];
 	int			status;
-	pid_t		pid;
+	WaError		err;
 
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0)
-	{
-		(void) dup2(STDERR_FILENO, STDOUT_FILENO);
-		execlp(command, command, (char *) NULL);
-		_exit(127);
-	}
-	while (pid > 0 && waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			pid = -1;
-	if (pid < 0)
-		wa_drill_check(drill, "check command", WA_CHECK_FAILED, "%s: %s",
-					   command, strerror(errno));
-	else if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+	if (wa_program_run(command, argv, output, sizeof(output), &status,
+					   &err) != WA_OK)
+		wa_drill_check(drill, "check command", WA_CHECK_FAILED, "%s",
+					   err.message);
+	else if (status == 0)
 		wa_drill_check(drill, "check command", WA_CHECK_PASSED, "%s", command);
-	else if (WIFEXITED(status))
-		wa_drill_check(drill, "check command", WA_CHECK_FAILED,
-					   "%s: exit status %d", command, WEXITSTATUS(status));
 	else
 		wa_drill_check(drill, "check command", WA_CHECK_FAILED,
-					   "%s: signal %d", command, WTERMSIG(status));
+					   "%s: exit status %d%s%s", command, status,
+					   output[0] != '\0' ? ": " : "", output);
 }
 
 void
@@ -164,7 +153,7 @@ wa_drill_check_open(WaDrill *drill, WaInstance *instance,
 		run_program(drill, "check SQL", instance, argv, checks->sql[i]);
 	}
 	for (size_t i = 0; i < checks->commands_count; i++)
-		run_command(drill, instance, checks->commands[i]);
+		run_command(drill, checks->commands[i]);
 }
 
 void
@@ -182,7 +171,7 @@ wa_drill_check_files(WaDrill *drill, const WaInstance *instance)
 
 	if (wa_binaries_ask(instance->binaries, ask, text, sizeof(text), &status,
 						&err) == WA_OK && status == 0 &&
-		(at = strstr(text, label)) != NULL && atoi(at + strlen(label)) == 0)
+		(at = strstr(text, label)) != NULL && strtol(at + strlen(label), NULL, 10) == 0)
 		wa_drill_check(drill, "data checksums", WA_CHECK_SKIPPED,
 					   "they are not enabled in this cluster");
 	else

@@ -12,10 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "recovery/process.h"
 
 #define PORT		"5432"		/* part of the name of the socket only */
 #define LINE_BYTES	1000
@@ -62,8 +62,8 @@ put_limits(const WaInstance *instance, FILE *to)
 		const char *at = strstr(text, limits[i].label);
 
 		if (at != NULL)
-			fprintf(to, "%s = %d\n", limits[i].setting,
-					atoi(at + strlen(limits[i].label)));
+			fprintf(to, "%s = %ld\n", limits[i].setting,
+					strtol(at + strlen(limits[i].label), NULL, 10));
 	}
 }
 
@@ -142,7 +142,11 @@ wa_instance_start(WaInstance *instance, WaError *err)
 {
 	char		program[PATH_MAX + 16];
 	char		config[PATH_MAX + 16];
+	const char *const argv[] = {
+		program, "-D", instance->data, "-c", config, NULL
+	};
 	char		log[PATH_MAX];
+	WaCode		code;
 	int			fd = open(file_of(instance, "log", log), O_WRONLY | O_CREAT |
 						  O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 
@@ -152,29 +156,11 @@ wa_instance_start(WaInstance *instance, WaError *err)
 			 instance->binaries->directory);
 	snprintf(config, sizeof(config), "config_file=%.3000s/postgresql.conf",
 			 instance->place);
-	fflush(NULL);
-	instance->pid = fork();
-	if (instance->pid == 0)
-	{
-		int			null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-		/* it must not outlive the drill; SIGQUIT ends all of it at once */
-		(void) prctl(PR_SET_PDEATHSIG, SIGQUIT);
-		(void) umask(0077);
-		if (null < 0 || dup2(null, STDIN_FILENO) < 0 ||
-			dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0)
-			_exit(126);
-		execl(program, program, "-D", instance->data, "-c", config,
-			  (char *) NULL);
-		_exit(127);
-	}
-	close(fd);
-	if (instance->pid < 0)
-	{
+	code = wa_program_start(program, argv, fd, SIGQUIT, &instance->pid, err);
+	if (code != WA_OK)
 		instance->pid = 0;
-		return wa_fail_errno(err, errno, "could not start a server");
-	}
-	return WA_OK;
+	close(fd);
+	return code;
 }
 
 /* One line of the log: "1790000000.123 LOG:  ..." */

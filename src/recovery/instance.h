@@ -10,6 +10,7 @@
 #define WA_RECOVERY_INSTANCE_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "recovery/binaries.h"
 #include "recovery/server.h"

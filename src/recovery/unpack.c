@@ -9,21 +9,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "archive/layout.h"
 #include "core/sink_check.h"
 #include "core/sink_zstd.h"
+#include "recovery/process.h"
 
 #define PIPE_BYTES		(1024 * 1024)
 #define READ_BYTES		(256 * 1024)
+#define TELL_BYTES		(1024 * 1024)
 #define POLL_US			100000
 
 /* ---- a sink into a descriptor ----------------------------------------------- */
@@ -33,7 +32,8 @@ typedef struct FdSink
 	WaSink		sink;
 	int			fd;
 	const char *what;
-	_Atomic uint64_t *done;		/* bytes written; may be NULL */
+	int			progress;		/* told of each megabyte; -1: nobody is */
+	uint64_t	untold;
 } FdSink;
 
 static WaCode
@@ -53,9 +53,12 @@ fd_write(WaSink *sink, const void *data, size_t length, WaError *err)
 								 self->what);
 		at += written;
 		length -= (size_t) written;
-		if (self->done != NULL)
-			atomic_fetch_add(self->done, (uint64_t) written);
+		self->untold += (uint64_t) written;
 	}
+	/* when the pipe is full somebody will hear of it later */
+	if (self->progress >= 0 && self->untold >= TELL_BYTES &&
+		write(self->progress, &self->untold, sizeof(self->untold)) > 0)
+		self->untold = 0;
 	return WA_OK;
 }
 
@@ -123,7 +126,7 @@ WaCode
 wa_unpack_file(WaStore *store, const WaBaseBackup *backup,
 			   const WaBaseFile *file, const char *path, WaError *err)
 {
-	FdSink		to = {.what = path};
+	FdSink		to = {.what = path, .progress = -1};
 	WaCode		code;
 
 	to.fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
@@ -134,79 +137,6 @@ wa_unpack_file(WaStore *store, const WaBaseBackup *backup,
 	if (close(to.fd) != 0 && code == WA_OK)
 		code = wa_fail_errno(err, errno, "could not write \"%s\"", path);
 	return code;
-}
-
-/* ---- a process and how it ended --------------------------------------------- */
-
-/* The child tells its error through a pipe, the parent reads it at the end. */
-typedef struct Child
-{
-	pid_t		pid;
-	int			report;
-} Child;
-
-static void
-report_end(int report, const WaError *err)
-{
-	ssize_t		written = write(report, err, sizeof(*err));
-
-	_exit(written == sizeof(*err) && err->code == WA_OK ? 0 : 1);
-}
-
-static WaCode
-spawn(Child *child, int *report, WaError *err)
-{
-	int			fds[2];
-
-	if (pipe2(fds, O_CLOEXEC) != 0)
-		return wa_fail_errno(err, errno, "could not make a pipe");
-	fflush(NULL);
-	child->pid = fork();
-	if (child->pid < 0)
-	{
-		wa_fail_errno(err, errno, "could not start a process");
-		close(fds[0]);
-		close(fds[1]);
-		return err->code;
-	}
-	if (child->pid == 0)
-	{
-		/* whoever started us may be killed */
-		(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close(fds[0]);
-		*report = fds[1];
-		return WA_OK;
-	}
-	close(fds[1]);
-	child->report = fds[0];
-	return WA_OK;
-}
-
-static WaCode
-end_of(const Child *child, int status, WaError *err)
-{
-	WaError		told;
-	ssize_t		got = read(child->report, &told, sizeof(told));
-
-	close(child->report);
-	if (got == sizeof(told) && told.code != WA_OK)
-	{
-		*err = told;
-		return err->code;
-	}
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return wa_fail(err, WA_IO, "a process that unpacks has died");
-	return WA_OK;
-}
-
-static WaCode
-wait_for(const Child *child, WaError *err)
-{
-	int			status = 0;
-
-	while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return end_of(child, status, err);
 }
 
 /* ---- one tar archive -------------------------------------------------------- */
@@ -365,10 +295,9 @@ write_files(int fd, const WaBaseFile *file, WaError *err)
 /* In a process of its own. */
 static WaCode
 unpack_one(WaStore *store, const WaBaseBackup *backup, const WaUnpackJob *job,
-		   _Atomic uint64_t *done, WaError *err)
+		   int progress, WaError *err)
 {
-	Child		reader;
-	int			report = -1;
+	WaProcess	reader;
 	int			fds[2];
 	WaError		read_err;
 	WaCode		code;
@@ -380,24 +309,26 @@ unpack_one(WaStore *store, const WaBaseBackup *backup, const WaUnpackJob *job,
 	if (pipe2(fds, O_CLOEXEC) != 0)
 		return wa_fail_errno(err, errno, "could not make a pipe");
 	(void) fcntl(fds[1], F_SETPIPE_SZ, PIPE_BYTES);
-	if (spawn(&reader, &report, err) != WA_OK)
+	if (wa_process_fork(&reader, err) != WA_OK)
 		return err->code;
 	if (reader.pid == 0)
 	{
-		FdSink		to = {.fd = fds[1], .what = job->file->name, .done = done};
+		FdSink		to = {
+			.fd = fds[1],
+			.what = job->file->name,
+			.progress = progress
+		};
 
 		close(fds[0]);
-		memset(err, 0, sizeof(*err));
 		(void) signal(SIGPIPE, SIG_IGN);
-		if (read_object(store, backup, job->file, &to, err) == WA_OK)
-			memset(err, 0, sizeof(*err));
-		report_end(report, err);
+		code = read_object(store, backup, job->file, &to, err);
+		wa_process_end(&reader, code, err);
 	}
 	close(fds[1]);
 	code = write_files(fds[0], job->file, err);
 	close(fds[0]);
 	/* damage explains whatever came of it; a broken pipe does not */
-	if (wait_for(&reader, &read_err) != WA_OK &&
+	if (wa_process_wait(&reader, &read_err) != WA_OK &&
 		(code == WA_OK || read_err.errno_value != EPIPE))
 	{
 		*err = read_err;
@@ -410,74 +341,89 @@ unpack_one(WaStore *store, const WaBaseBackup *backup, const WaUnpackJob *job,
 
 static WaCode
 start(WaStore *store, const WaBaseBackup *backup, const WaUnpackJob *job,
-	  Child *child, _Atomic uint64_t *done, WaError *err)
+	  WaProcess *process, int progress, WaError *err)
 {
-	int			report = -1;
-
-	if (spawn(child, &report, err) != WA_OK)
+	if (wa_process_fork(process, err) != WA_OK)
 		return err->code;
-	if (child->pid == 0)
-	{
-		if (unpack_one(store, backup, job, done, err) == WA_OK)
-			memset(err, 0, sizeof(*err));
-		report_end(report, err);
-	}
+	if (process->pid == 0)
+		wa_process_end(process, unpack_one(store, backup, job, progress, err),
+					   err);
 	return WA_OK;
+}
+
+/* Sum up what has been told. */
+static void
+read_progress(int fd, uint64_t *done)
+{
+	uint64_t	some;
+
+	while (read(fd, &some, sizeof(some)) == sizeof(some))
+		*done += some;
+}
+
+/* The first error ends the others: they are of no use then. */
+static void
+end_all(WaProcess *processes, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (processes[i].pid > 0)
+			kill(processes[i].pid, SIGTERM);
 }
 
 WaCode
 wa_unpack(WaStore *store, const WaBaseBackup *backup, const WaUnpackJob *jobs,
-		  size_t count, int processes, WaUnpackProgressFn progress, void *arg,
+		  size_t count, int most, WaUnpackProgressFn progress, void *arg,
 		  WaError *err)
 {
-	_Atomic uint64_t *done = mmap(NULL, sizeof(*done), PROT_READ | PROT_WRITE,
-								  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	Child	   *children = calloc(count + 1, sizeof(Child));
+	WaProcess  *processes = calloc(count + 1, sizeof(WaProcess));
 	size_t		started = 0;
 	int			running = 0;
+	uint64_t	done = 0;
+	int			fds[2];
 	WaCode		code = WA_OK;
 
-	if (done == MAP_FAILED || children == NULL)
-	{
-		free(children);
+	if (processes == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory");
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0)
+	{
+		free(processes);
+		return wa_fail_errno(err, errno, "could not make a pipe");
 	}
 	while (running > 0 || (started < count && code == WA_OK))
 	{
-		WaError		child_err;
-		int			status;
-		pid_t		pid;
+		int			ended = 0;
 
-		if (started < count && running < processes && code == WA_OK)
+		while (started < count && running < most && code == WA_OK)
 		{
-			code = start(store, backup, &jobs[started], &children[started],
-						 done, err);
+			code = start(store, backup, &jobs[started], &processes[started],
+						 fds[1], err);
 			running += code == WA_OK;
 			started += code == WA_OK;
-			continue;
 		}
-		pid = waitpid(-1, &status, WNOHANG);
-		for (size_t i = 0; pid > 0 && i < started; i++)
-			if (children[i].pid == pid)
+		for (size_t i = 0; i < started; i++)
+		{
+			WaError		its_err;
+			WaCode		its_code;
+
+			if (processes[i].pid == 0 ||
+				!wa_process_ended(&processes[i], &its_code, &its_err))
+				continue;
+			ended++;
+			if (its_code != WA_OK && code == WA_OK)
 			{
-				running--;
-				if (end_of(&children[i], status, &child_err) != WA_OK &&
-					code == WA_OK)
-				{
-					*err = child_err;
-					code = err->code;
-					/* nothing of the others is of any use now */
-					for (size_t j = 0; j < started; j++)
-						if (children[j].pid > 0 && j != i)
-							kill(children[j].pid, SIGTERM);
-				}
-				children[i].pid = 0;
+				*err = its_err;
+				code = its_code;
+				end_all(processes, started);
 			}
-		progress(arg, atomic_load(done));
-		if (pid <= 0)
+		}
+		running -= ended;
+		read_progress(fds[0], &done);
+		progress(arg, done);
+		if (ended == 0)
 			usleep(POLL_US);
 	}
-	free(children);
-	munmap(done, sizeof(*done));
+	close(fds[0]);
+	close(fds[1]);
+	free(processes);
 	return code;
 }

@@ -29,11 +29,11 @@ typedef struct WaUnpackJob
 typedef void (*WaUnpackProgressFn) (void *arg, uint64_t done_bytes);
 
 /*
- * Unpack tar archives, up to `processes` at a time.  WA_DAMAGED when one is
+ * Unpack tar archives, at most so many at a time.  WA_DAMAGED when one is
  * not what its backup says, WA_REFUSED when it holds what no backup does.
  */
 extern WaCode wa_unpack(WaStore *store, const WaBaseBackup *backup,
-						const WaUnpackJob *jobs, size_t count, int processes,
+						const WaUnpackJob *jobs, size_t count, int most,
 						WaUnpackProgressFn progress, void *arg, WaError *err);
 
 /* Write one object of the backup into a file that is not there yet. */
