@@ -34,6 +34,11 @@ sub backups { return map { m{^([^/]+)/backup$} ? $1 : () } base_files(); }
 
 # ---- a backup ----------------------------------------------------------------
 
+my $run = backup();
+is($run->{status}, 1, 'before anything was archived');
+like($run->{stderr}, qr/nothing has been archived into .* yet\n.*pg_switch_wal/, 'the way out is said');
+switch_and_archive($primary);
+
 my $tablespace = $primary->basedir . '/space one';
 mkdir $tablespace or die $!;
 sql("CREATE TABLESPACE one LOCATION '$tablespace'");
@@ -41,7 +46,7 @@ sql('CREATE TABLE far (n int, t text) TABLESPACE one');
 sql(q{INSERT INTO far SELECT n, repeat('x', n % 50) FROM generate_series(1, 20000) n});
 mark($primary, 'before');
 
-my $run = backup('--label', "Monday's \"first\" \xc3\xa9", '--json');
+$run = backup('--label', "Monday's \"first\" \xc3\xa9", '--json');
 is($run->{status}, 0, 'a backup is taken') or diag($run->{stderr});
 is($run->{stderr}, '', 'quietly, with --json');
 my $told = decode_json($run->{stdout});

@@ -428,6 +428,29 @@ prune_after(const Options *options)
 									   more) : WA_EXIT_OK;
 }
 
+/* Nothing has been archived yet: then there is a simple way out. */
+static void
+explain_empty(const Options *options, WaError *err)
+{
+	WaStoreOptions ignored = {0};
+	WaError		other;
+	WaStore    *store;
+	bool		empty;
+
+	if (err->code != WA_NO_MARKER ||
+		wa_store_dir_open(options->archive, &ignored, &store, &other) != WA_OK)
+		return;
+	if (wa_identity_empty(store, &empty, &other) == WA_OK && empty)
+	{
+		wa_fail(err, WA_NO_MARKER, "nothing has been archived into \"%s\" "
+				"yet", options->archive);
+		wa_hint(err, "The first file that the server archives makes it an "
+				"archive: run pg_switch_wal() on the server, and see "
+				"walarch.status when that does not help.");
+	}
+	wa_store_close(store);
+}
+
 static int
 backup(const Options *options)
 {
@@ -464,6 +487,7 @@ backup(const Options *options)
 	if (status != WA_EXIT_OK)
 	{
 		wa_progress_wipe();
+		explain_empty(options, &err);
 		wa_cli_error("backup", &err);
 	}
 	else
