@@ -86,7 +86,7 @@ switch_and_archive($primary);
 sql('SELECT pg_sleep(1.1)');
 my $moment = sql(q{SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')});
 sql('SELECT pg_sleep(0.1)');
-mark($primary, 'third');
+my $xid = sql(q{WITH x AS (INSERT INTO marks (what) VALUES ('third') RETURNING 1) SELECT pg_current_xact_id()::xid FROM x});
 sql(q{SELECT pg_create_restore_point('here')});
 switch_and_archive($primary);
 my $second = backup();
@@ -153,6 +153,11 @@ $node = opened(restored('--target-name', 'here', '--target-action', 'promote', m
 is(marks($node), 'first second third', 'a restore point');
 $node->stop;
 
+$node = opened(restored('--target-xid', $xid, '--target-action', 'promote', moved()));
+is(marks($node), 'first second third', 'a transaction');
+like($node->{run}->{stdout}, qr/^target     transaction $xid, ended at [0-9A-F\/]+, /m, 'which was found');
+$node->stop;
+
 $node = paused(restored('--immediate', '--backup', $first, moved()));
 is(marks($node), 'first', 'the end of a backup that is named');
 $node->stop;
@@ -184,6 +189,7 @@ refused('a time before it', qr{no base backup in the archive ended before the ta
 refused('a time to come', qr{lies behind the last commit that is in the archive, of \d{4}-}, '--target-time', '2999-01-01 00:00 UTC', @mappings);
 refused('an LSN to come', qr{WAL is missing on the way|lies behind the last record}, '--target-lsn', 'FF/0', @mappings);
 refused('no such restore point', qr{no restore point "there" is known}, '--target-name', 'there', @mappings);
+refused('no such transaction', qr{transaction 4000000000 did not end in the \d+ segments that can be recovered}, '--target-xid', '4000000000', @mappings);
 refused('no such timeline', qr{timeline 7 is not in the archive}, '--timeline', 7, @mappings);
 refused('no such backup', qr{backup "x" is not in the archive}, '--backup', 'x', @mappings);
 refused('no archive', qr{"/nowhere"}, '--archive', '/nowhere', @mappings);
@@ -210,6 +216,7 @@ foreach my $wrong (
 	[ [ '--slot', 's' ], qr/.*go with --standby/ ],
 	[ [ '--target-action', 'promote' ], qr/.*goes with a target/ ],
 	[ [ '--target-time', 'soon' ], qr/"soon" is not a value/ ],
+	[ [ '--target-xid', '1' ], qr/"1" is not a value/ ],
 	[ [ '--target-lsn', '0-1' ], qr/"0-1" is not a value/ ],
 	[ [ '--archiving', 'maybe' ], qr/"maybe" is not a value/ ],
 	[ [ '--tablespace-mapping', 'a=b' ], qr/.*is not a value/ ],

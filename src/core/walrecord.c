@@ -12,6 +12,7 @@
 enum
 {
 	AT_TOTAL_BYTES = 0,
+	AT_XID = 4,
 	AT_PREV = 8,
 	AT_INFO = 16,
 	AT_MANAGER = 17,
@@ -142,6 +143,10 @@ wa_record_read(const void *bytes, size_t length, WaRecord *record)
 	if (record->kind == WA_RECORD_OTHER || record->kind == WA_RECORD_SWITCH)
 		return;
 
+	if (record->kind == WA_RECORD_END_OF_TRANSACTION &&
+		((header.info & XACT_INFO_MASK) == XACT_COMMIT ||
+		 (header.info & XACT_INFO_MASK) == XACT_ABORT))
+		record->xid = wa_get32(start + AT_XID);
 	data = find_data(start, length);
 	if (record->kind == WA_RECORD_RESTORE_POINT)
 		needed += WA_RECORD_NAME_BYTES;

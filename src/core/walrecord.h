@@ -52,6 +52,8 @@ typedef enum WaRecordKind
 typedef struct WaRecord
 {
 	WaRecordKind kind;
+	uint32_t	xid;			/* of a commit or abort; 0 for a prepared one, whose
+								 * xid lies deeper */
 	int64_t		time_us;		/* microseconds since 1970-01-01 UTC */
 	char		name[WA_RECORD_NAME_BYTES];	/* of a restore point */
 } WaRecord;

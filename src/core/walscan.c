@@ -59,6 +59,9 @@ struct WaScan
 	bool		alive;			/* there is WAL of this segment behind it */
 	bool		unused_nonzero;
 
+	WaScanFn	each;			/* NULL: nobody watches */
+	void	   *each_arg;
+
 	uint32_t	carried;
 	unsigned char carry[BLOCK_BYTES_MAX];
 };
@@ -148,6 +151,8 @@ note_record(WaScan *scan, const unsigned char *start, size_t length,
 				record.time_us > result->latest_us)
 				result->latest_us = record.time_us;
 			result->transactions++;
+			if (scan->each != NULL)
+				scan->each(scan->each_arg, &record, end_lsn);
 			break;
 		case WA_RECORD_RESTORE_POINT:
 			if (result->points_count < WA_SCAN_POINTS_MAX)
@@ -510,6 +515,13 @@ wa_scan_open(const WaWalName *name, uint32_t segment_bytes, uint16_t magic)
 	scan->magic = magic;
 	scan->tli = 1;
 	return scan;
+}
+
+void
+wa_scan_watch(WaScan *scan, WaScanFn each, void *arg)
+{
+	scan->each = each;
+	scan->each_arg = arg;
 }
 
 void

@@ -107,6 +107,14 @@ typedef struct WaScan WaScan;
 extern WaScan *wa_scan_open(const WaWalName *name, uint32_t segment_bytes,
 							uint16_t magic);
 
+/*
+ * Have each commit and abort told that lies whole in the segment, with the LSN
+ * of its end, in order.  Before the first byte.
+ */
+typedef void (*WaScanFn) (void *arg, const WaRecord *record,
+						  uint64_t end_lsn);
+extern void wa_scan_watch(WaScan *scan, WaScanFn each, void *arg);
+
 /* The next bytes of it, in pieces of any size. */
 extern void wa_scan_feed(WaScan *scan, const void *data, size_t length);
 

@@ -11,6 +11,7 @@
 
 #include "archive/segments.h"
 #include "archive/times.h"
+#include "archive/xids.h"
 #include "cli/cli.h"
 #include "core/lsn.h"
 
@@ -84,6 +85,9 @@ place_of(const Choosing *self, uint64_t segno, WaPlace *place)
 	}
 	return false;
 }
+
+static bool serves(const Choosing *self, const WaBackup *backup);
+static WaCode no_backup(const Choosing *self, WaError *err);
 
 /* ---- the target ------------------------------------------------------------- */
 
@@ -176,6 +180,47 @@ locate_name(Choosing *self, PointSearch *search, WaError *err)
 	return WA_OK;
 }
 
+static bool
+go_on(void *arg, uint64_t segments)
+{
+	return true;
+}
+
+/* Searched from the end back to the oldest backup that might serve. */
+static WaCode
+locate_xid(Choosing *self, WaError *err)
+{
+	const WaBackup *oldest = NULL;
+	WaXidFound	found;
+	WaPlace		reached;
+
+	for (size_t i = 0; i < self->catalogue->backups_count; i++)
+	{
+		const WaBackup *backup = &self->catalogue->backups[i];
+
+		if (serves(self, backup) && (oldest == NULL ||
+									 backup->start_segno < oldest->start_segno))
+			oldest = backup;
+	}
+	if (oldest == NULL || !wa_lineage_reach(self->catalogue, &self->lineage,
+											wa_backup_start(oldest), &reached))
+		return no_backup(self, err);
+	if (wa_xid_find(self->store, self->catalogue, &self->lineage, reached,
+					wa_backup_start(oldest), self->target->xid, go_on, NULL,
+					&found, err) != WA_OK)
+	{
+		if (err->code == WA_NOT_FOUND)
+			wa_hint(err, "A prepared transaction is not found by its number: "
+					"use its time or LSN.");
+		return err->code;
+	}
+	self->place = found.place;
+	self->lsn = found.end_lsn;
+	self->choice->target_lsn = found.end_lsn;
+	self->choice->target_us = found.time_us;
+	return WA_OK;
+}
+
 static WaCode
 locate_lsn(Choosing *self, WaError *err)
 {
@@ -205,6 +250,9 @@ serves(const Choosing *self, const WaBackup *backup)
 		return false;
 	switch (self->target->kind)
 	{
+		case WA_TARGET_XID:
+			/* while it is being located, any */
+			return self->lsn == 0 || backup->history.stop_lsn <= self->lsn;
 		case WA_TARGET_LSN:
 		case WA_TARGET_NAME:
 			return backup->history.stop_lsn <= self->lsn;
@@ -461,6 +509,8 @@ wa_choose(WaStore *store, const WaCatalogue *catalogue,
 		code = locate_lsn(&self, err);
 	if (code == WA_OK && target->kind == WA_TARGET_NAME)
 		code = locate_name(&self, &search, err);
+	if (code == WA_OK && target->kind == WA_TARGET_XID)
+		code = locate_xid(&self, err);
 	if (code == WA_OK)
 		code = find_backup(&self, err);
 	/* recovery stops at the first of that name */

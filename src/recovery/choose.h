@@ -14,7 +14,8 @@ typedef enum WaTargetKind
 	WA_TARGET_IMMEDIATE,		/* the end of the backup */
 	WA_TARGET_TIME,
 	WA_TARGET_LSN,
-	WA_TARGET_NAME				/* a restore point */
+	WA_TARGET_NAME,				/* a restore point */
+	WA_TARGET_XID
 } WaTargetKind;
 
 typedef struct WaTarget
@@ -23,6 +24,7 @@ typedef struct WaTarget
 	int64_t		time_us;		/* microseconds since 1970-01-01 UTC */
 	uint64_t	lsn;
 	const char *name;
+	uint32_t	xid;
 	uint32_t	tli;			/* 0: the latest */
 	const char *backup;			/* id; NULL: the newest that serves */
 } WaTarget;
@@ -36,7 +38,7 @@ typedef struct WaChoice
 	uint64_t	latest_lsn;		/* where the WAL in the archive ends; 0: unknown */
 	bool		latest_known;
 	int64_t		latest_us;		/* the last commit up to there */
-	uint64_t	target_lsn;		/* of a named restore point */
+	uint64_t	target_lsn;		/* of a restore point, or a transaction */
 	int64_t		target_us;
 } WaChoice;
 

@@ -40,6 +40,8 @@ static const char usage[] =
 "                           time zone of whoever asks (TZ) unless it has one\n"
 "  --target-lsn LSN         to this place in WAL\n"
 "  --target-name NAME       to this restore point\n"
+"  --target-xid XID         to the end of this transaction, which is searched in\n"
+"                           the WAL, backwards\n"
 "  --timeline TLI           along this timeline (default: the latest)\n"
 "  --backup ID              from this backup (default: the newest that serves)\n"
 "  --target-action ACTION   at the target: pause (the default), promote or\n"
@@ -105,6 +107,11 @@ print_target(const Options *options, const WaRestorePlan *plan)
 			wa_text_print(stdout, target->name);
 			printf("\", " WA_LSN_FORMAT ", %s\n",
 				   WA_LSN_ARGS(choice->target_lsn),
+				   wa_cli_time_text(choice->target_us, false, local));
+			break;
+		case WA_TARGET_XID:
+			printf("transaction %" PRIu32 ", ended at " WA_LSN_FORMAT ", %s\n",
+				   target->xid, WA_LSN_ARGS(choice->target_lsn),
 				   wa_cli_time_text(choice->target_us, false, local));
 			break;
 		default:
@@ -352,6 +359,7 @@ wa_cmd_restore(int argc, char **argv)
 		{"target-time", required_argument, NULL, 't'},
 		{"target-lsn", required_argument, NULL, 'L'},
 		{"target-name", required_argument, NULL, 'n'},
+		{"target-xid", required_argument, NULL, 'x'},
 		{"timeline", required_argument, NULL, 'T'},
 		{"backup", required_argument, NULL, 'b'},
 		{"target-action", required_argument, NULL, 'A'},
@@ -407,6 +415,11 @@ wa_cmd_restore(int argc, char **argv)
 			case 'n':
 				first = set_target(&options, WA_TARGET_NAME);
 				target->name = optarg;
+				break;
+			case 'x':
+				first = set_target(&options, WA_TARGET_XID);
+				good = wa_text_number(optarg, 3, UINT32_MAX, &number);
+				target->xid = (uint32_t) number;
 				break;
 			case 'T':
 				good = wa_text_number(optarg, 1, UINT32_MAX, &number);

@@ -81,7 +81,7 @@ static void
 put_target(FILE *to, const WaRestore *restore, const WaRestorePlan *plan)
 {
 	static const char *const names[] = {
-		[WA_TARGET_LATEST] = "recovery_target_xid",
+		[WA_TARGET_XID] = "recovery_target_xid",
 		[WA_TARGET_IMMEDIATE] = "recovery_target",
 		[WA_TARGET_TIME] = "recovery_target_time",
 		[WA_TARGET_LSN] = "recovery_target_lsn",
@@ -91,7 +91,8 @@ put_target(FILE *to, const WaRestore *restore, const WaRestorePlan *plan)
 	WaTargetKind kind = restore->standby ? WA_TARGET_LATEST : target->kind;
 	char		text[64] = "";
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	for (size_t i = WA_TARGET_IMMEDIATE; i < sizeof(names) / sizeof(names[0]);
+		 i++)
 		if (i != kind)
 			put_setting(to, names[i], "");
 	if (kind == WA_TARGET_IMMEDIATE)
@@ -109,7 +110,11 @@ put_target(FILE *to, const WaRestore *restore, const WaRestorePlan *plan)
 		snprintf(text + length, sizeof(text) - length, ".%06d+00",
 				 (int) (target->time_us % 1000000));
 	}
-	put_setting(to, names[kind], kind == WA_TARGET_NAME ? target->name : text);
+	else if (kind == WA_TARGET_XID)
+		snprintf(text, sizeof(text), "%" PRIu32, target->xid);
+	if (kind != WA_TARGET_LATEST)
+		put_setting(to, names[kind],
+					kind == WA_TARGET_NAME ? target->name : text);
 	if (restore->standby)
 		put_setting(to, "recovery_target_timeline", "latest");
 	else

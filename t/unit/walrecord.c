@@ -12,6 +12,8 @@
 
 static unsigned char bytes[WA_RECORD_START_BYTES];
 
+#define XID		UINT32_C(4711)
+
 /* A record of that kind with this before its data. */
 static WaRecord
 read_record(unsigned manager, unsigned info, const char *before,
@@ -22,6 +24,7 @@ read_record(unsigned manager, unsigned info, const char *before,
 	memset(bytes, 0, sizeof(bytes));
 	bytes[16] = (unsigned char) info;
 	bytes[17] = (unsigned char) manager;
+	wa_put32(bytes + 4, XID);
 	memcpy(bytes + 24, before, before_length);
 	wa_put64(bytes + 24 + before_length, (uint64_t) NOON_PG);
 	memcpy(bytes + 24 + before_length + 8, "a name", 6);
@@ -66,7 +69,13 @@ main(void)
 					  sizeof(bytes));
 		is_int(record.kind, kinds[i].kind, "%s", kinds[i].what);
 		if (record.kind == WA_RECORD_END_OF_TRANSACTION)
+		{
 			is_int(record.time_us, NOON_US, "its time");
+			is_int(record.xid, (kinds[i].info & 0x70) >= 0x30 ? 0 : XID,
+				   "its xid, unless it was prepared");
+		}
+		else
+			is_int(record.xid, 0, "no xid of anything else");
 	}
 	record = READ(0, 0x70, "\377\110", sizeof(bytes));
 	is_str(record.name, "a name", "name");
