@@ -126,6 +126,22 @@ sub print_each
 	return;
 }
 
+sub print_backups
+{
+	my ($facts) = @_;
+	my $mb = $facts->{cluster_bytes} / 1e6;
+
+	printf "\n## Base backups of a cluster of %d MB\n\n", $mb;
+	print "| contender | backup: wall s, median (min-max) | CPU s, with the server | stored MB | restore: wall s (min-max) | CPU s |\n|---|---|---|---|---|---|\n";
+	for my $name (rows('backup'))
+	{
+		printf "| %s | %.1f (%s) | %.1f | %.0f | %.1f (%s) | %.1f |\n", $labels{backup}{$name}, result_of('backup', $name, 'wall'),
+		  spread('backup', $name, 'wall'), result_of('backup', $name, 'cpu'), result_of('backup', $name, 'stored') / 1e6,
+		  result_of('restore', $name, 'wall'), spread('restore', $name, 'wall'), result_of('restore', $name, 'cpu');
+	}
+	return;
+}
+
 sub print_live
 {
 	print "\n## pgbench while archiving\n\n";
@@ -155,6 +171,12 @@ sub ratios
 	  for [ 'walarch_3x1', 'limit_3x1' ], [ 'walarch_3x2', 'limit_3x2' ], [ 'walarch_catchup', 'limit_1x3' ];
 	$add->("recovery, time: $_ / replay alone", ratio('recovery', 'wall', $_, 'local'))
 	  for grep { $_ ne 'local' } rows('recovery');
+	for my $other (qw(pgbr gzip server_zstd client_zstd))
+	{
+		$add->("backup, time: walarch / $other", ratio('backup', 'wall', 'walarch', $other));
+		$add->("backup, size: walarch / $other", ratio('backup', 'stored', 'walarch', $other));
+		$add->("restore, time: walarch / $other", ratio('restore', 'wall', 'walarch', $other));
+	}
 	$add->('get, p50: walarch_plain / zstd3', ratio('get', 'p50', 'walarch_plain', 'zstd3'));
 	return @ratios;
 }
@@ -170,6 +192,7 @@ sub print_report
 	print_recovery() if $results{recovery};
 	print_each() if $results{get};
 	print_live() if $results{live};
+	print_backups($facts) if $results{backup};
 	my @ratios = ratios();
 	print "\n## Ratios\n\n| what | ratio |\n|---|---|\n" if @ratios;
 	printf "| %s | %.2f |\n", @$_{qw(what ratio)} for @ratios;

@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 use POSIX ();
+use Backup;
 use Contenders;
 use Corpus;
 use Drain;
@@ -16,7 +17,7 @@ my $place = $ENV{TMPDIR};
 my $segments = $ENV{SEGMENTS} // 140;
 my $rounds = $ENV{ROUNDS} // 3;
 my $live_seconds = $ENV{LIVE_SECONDS} // 40;
-my %only = map { $_ => 1 } split /,/, $ENV{ONLY} // 'drain,recovery,get,live';
+my %only = map { $_ => 1 } split /,/, $ENV{ONLY} // 'drain,recovery,get,live,backup';
 my @wanted = split /,/, $ENV{CONTENDERS} // '';
 my %facts;
 
@@ -139,16 +140,39 @@ sub plots
 	return;
 }
 
+# Backups by themselves need no WAL made beforehand.
+sub all_backups
+{
+	my @who = grep { wanted($_) } backup_contenders();
+
+	$facts{cluster_bytes} = begin_cluster($ENV{SCALE} // 100);
+	make_filler($ENV{FILL});
+	interleave('backup', \&take_backup, @who);
+	interleave('restore', \&bring_back, @who);
+	end_cluster();
+	return;
+}
+
 sub main
 {
 	adopt_orphans();
+	if ($only{backup})
+	{
+		%facts = (date => POSIX::strftime('%Y-%m-%d', gmtime), machine => machine(), versions => versions());
+		all_backups();
+		if (!grep { $only{$_} } qw(drain recovery get live))
+		{
+			write_json("$place/walarch-bench.json", \%facts);
+			return print_report(\%facts);
+		}
+	}
 	my @all = grep { wanted($_) } contenders($ENV{GZIP_ROUNDS} // 1);
 	my $where = $ENV{CORPUS} // "$place/corpus";
 
 	mkdir $where;
 	my $corpus = make_corpus($where, $segments, $ENV{SCALE} // 100);
 	%facts = (
-		date => POSIX::strftime('%Y-%m-%d', gmtime), machine => machine(), versions => versions(),
+		%facts, date => POSIX::strftime('%Y-%m-%d', gmtime), machine => machine(), versions => versions(),
 		durable => { map { $_->{name} => $_->{durable} } @all },
 		corpus => { count => scalar @{ $corpus->{names} }, bytes => $corpus->{bytes}, parts => $corpus->{parts} },
 		settings => { segments => $segments, rounds => $rounds, live_seconds => $live_seconds });

@@ -96,6 +96,13 @@ cmp_ok($json->{recovery_time_ms}{rto}, '>=', $json->{recovery_time_ms}{copy}, 'w
 is(sql(q{SELECT ok, detail ~ 'passed' FROM walarch.check_setup() WHERE check_name = 'drill'}), 't|t', 'check_setup() knows of it');
 like(walarch('status', '-D', $primary->data_dir)->{stdout}, qr/^drill +passed, /m, 'walarch status, too');
 
+# as somebody calls it whose PATH has no PostgreSQL
+{
+	local $ENV{PATH} = '/usr/bin:/bin';
+	$run = drill('--no-report', '--quiet');
+	is($run->{status}, 0, 'by its full path alone') or diag($run->{stderr});
+}
+
 # ---- a target, JSON, a look --------------------------------------------------------
 
 $run = drill('--target-name', 'here', '--json', '--keep', '--no-report');

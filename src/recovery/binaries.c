@@ -11,13 +11,16 @@
 
 #include "recovery/process.h"
 
+#define WORDS_MAX	16
+
 WaCode
 wa_binaries_find(const char *directory, WaBinaries *binaries, WaError *err)
 {
 	const char *const argv[] = {"postgres", "--version", NULL};
 	ssize_t		length;
 	char	   *slash;
-	char		text[128];
+	char		text[1000];
+	const char *version;
 	int			status;
 
 	memset(binaries, 0, sizeof(*binaries));
@@ -36,8 +39,10 @@ wa_binaries_find(const char *directory, WaBinaries *binaries, WaError *err)
 	if (wa_binaries_ask(binaries, argv, text, sizeof(text), &status,
 						err) != WA_OK)
 		return err->code;
-	binaries->server = status == 0 &&
-		sscanf(text, "postgres (PostgreSQL) %u", &binaries->major) == 1;
+	/* a warning may stand before it */
+	version = strstr(text, "postgres (PostgreSQL) ");
+	binaries->server = status == 0 && version != NULL &&
+		sscanf(version, "postgres (PostgreSQL) %u", &binaries->major) == 1;
 	if (directory != NULL && !binaries->server)
 		return wa_fail(err, WA_INVALID, "there is no PostgreSQL server in "
 					   "\"%s\"", directory);
@@ -58,7 +63,11 @@ wa_binaries_ask(const WaBinaries *binaries, const char *const *argv,
 				char *text, size_t bytes, int *status, WaError *err)
 {
 	char		path[PATH_MAX + 64];
+	const char *words[WORDS_MAX + 1] = {path};
 
+	/* PostgreSQL's programs look for themselves, and for each other, by that */
 	snprintf(path, sizeof(path), "%s/%.60s", binaries->directory, argv[0]);
-	return wa_program_run(path, argv, text, bytes, status, err);
+	for (int i = 1; i < WORDS_MAX && argv[i] != NULL; i++)
+		words[i] = argv[i];
+	return wa_program_run(path, words, text, bytes, status, err);
 }
