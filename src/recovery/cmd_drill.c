@@ -501,7 +501,7 @@ static bool
 add_setting(Options *options, const char *name, size_t length,
 			const char *value)
 {
-	char	   *line = options->settings[options->settings_count];
+	char	   *line;
 	int			at;
 
 	if (options->settings_count == LIST_MAX || length == 0 || length > 60 ||
@@ -509,6 +509,7 @@ add_setting(Options *options, const char *name, size_t length,
 		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 			   "0123456789_.") < length)
 		return false;
+	line = options->settings[options->settings_count];
 	at = snprintf(line, SETTING_BYTES, "%.*s = '", (int) length, name);
 	for (; *value != '\0'; value++)
 	{
