@@ -6,12 +6,11 @@
 #include "recovery/binaries.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "recovery/process.h"
-
-#define WORDS_MAX	16
 
 WaCode
 wa_binaries_find(const char *directory, WaBinaries *binaries, WaError *err)
@@ -63,11 +62,20 @@ wa_binaries_ask(const WaBinaries *binaries, const char *const *argv,
 				char *text, size_t bytes, int *status, WaError *err)
 {
 	char		path[PATH_MAX + 64];
-	const char *words[WORDS_MAX + 1] = {path};
+	const char **words;
+	size_t		count = 0;
+	WaCode		code;
 
+	while (argv[count] != NULL)
+		count++;
+	words = calloc(count + 1, sizeof(*words));
+	if (words == NULL)
+		return wa_fail(err, WA_NO_MEMORY, "out of memory");
 	/* PostgreSQL's programs look for themselves, and for each other, by that */
 	snprintf(path, sizeof(path), "%s/%.60s", binaries->directory, argv[0]);
-	for (int i = 1; i < WORDS_MAX && argv[i] != NULL; i++)
-		words[i] = argv[i];
-	return wa_program_run(path, words, text, bytes, status, err);
+	memcpy(words, argv, count * sizeof(*words));
+	words[0] = path;
+	code = wa_program_run(path, words, text, bytes, status, err);
+	free(words);
+	return code;
 }

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "archive/basefile.h"
 #include "archive/bases.h"
 #include "archive/identity.h"
 #include "archive/layout.h"
@@ -24,6 +25,8 @@
 #include "core/lsn.h"
 #include "core/sink_check.h"
 #include "core/sink_zstd.h"
+#include "recovery/hold.h"
+#include "recovery/parent.h"
 #include "recovery/policy.h"
 #include "recovery/stream.h"
 
@@ -34,9 +37,9 @@ static const char usage[] =
 "\n"
 "Usage:\n"
 "  walarch backup --archive DIR [-d CONNSTR] [-h HOST] [-p PORT] [-U USER]\n"
-"                 [--label TEXT] [--checkpoint fast|spread] [--max-rate RATE]\n"
-"                 [--level N] [--threads N] [--wal-timeout TIME]\n"
-"                 [--json] [--quiet]\n"
+"                 [--incremental] [--label TEXT] [--checkpoint fast|spread]\n"
+"                 [--max-rate RATE] [--level N] [--threads N]\n"
+"                 [--wal-timeout TIME] [--json] [--quiet]\n"
 "\n"
 "Options:\n"
 "  --archive DIR            archive directory (or WALARCH_ARCHIVE)\n"
@@ -45,6 +48,9 @@ static const char usage[] =
 "                           tools of PostgreSQL, the environment (PGHOST ...)\n"
 "                           and password files serve, too. The user needs\n"
 "                           REPLICATION, and pg_hba.conf must allow it\n"
+"  --incremental            only what has changed since the newest backup in the\n"
+"                           archive, which may be incremental, too. PostgreSQL\n"
+"                           17 and later, with summarize_wal = on\n"
 "  --label TEXT             a label for people (default: walarch backup)\n"
 "  --checkpoint fast|spread begin with a checkpoint at once, or with one that\n"
 "                           is spread over time (default: spread)\n"
@@ -75,6 +81,7 @@ typedef struct Options
 	const char *archive;
 	WaServer	server;
 	WaStreamOptions stream;
+	bool		incremental;
 	int			level;
 	int			threads;
 	int64_t		wal_timeout_us;
@@ -90,6 +97,8 @@ typedef struct Taking
 	WaMarker	marker;
 	WaStreamServer server;
 	WaBaseBackup backup;
+	WaBaseBackup parent;		/* of an incremental one, */
+	char		pin[WA_PIN_NAME_BYTES]; /* which this keeps */
 	WaZstd	   *zstd;
 	uint64_t	total_bytes;	/* as the server estimates them */
 	bool		open;			/* a file is being written: */
@@ -140,6 +149,18 @@ end_file(Taking *self, WaError *err)
 	wa_put_close(self->put);
 	self->open = false;
 	return code;
+}
+
+static WaCode
+send_manifest(void *arg, WaSink *to, WaError *err)
+{
+	Taking	   *self = arg;
+	const WaBaseFile *file = self->parent.files;
+
+	/* what can be read as a backup has one */
+	while (strcmp(file->name, WA_BASE_MANIFEST) != 0)
+		file++;
+	return wa_basefile_read(self->store, &self->parent, file, to, err);
 }
 
 static WaCode
@@ -221,7 +242,8 @@ take_begin(void *arg, uint64_t start_lsn, uint32_t tli, uint64_t total_bytes,
 					  err) != WA_OK)
 		return err->code;
 	say(self->options, "backup %s begins at " WA_LSN_FORMAT " on timeline %"
-		PRIu32 "\n", backup->id, WA_LSN_ARGS(start_lsn), tli);
+		PRIu32 "%s%s\n", backup->id, WA_LSN_ARGS(start_lsn), tli,
+		backup->parent[0] != '\0' ? ", incremental to " : "", backup->parent);
 	return WA_OK;
 }
 
@@ -324,6 +346,7 @@ static WaCode
 take(Taking *self, PGconn *connection, WaError *err)
 {
 	const WaStreamTaker taker = {
+		.manifest = self->options->incremental ? send_manifest : NULL,
 		.begin = take_begin,
 		.file = take_file,
 		.data = take_data,
@@ -337,6 +360,7 @@ take(Taking *self, PGconn *connection, WaError *err)
 	backup->from_standby = self->server.standby;
 	snprintf(backup->label, sizeof(backup->label), "%s",
 			 self->options->stream.label);
+	snprintf(backup->parent, sizeof(backup->parent), "%s", self->parent.id);
 	if (!self->options->stream.fast)
 		say(self->options, "waiting for a checkpoint\n");
 	if (wa_stream_backup(connection, &self->options->stream, &taker, &end,
@@ -353,6 +377,25 @@ take(Taking *self, PGconn *connection, WaError *err)
 					   " to %" PRIu32 " during the backup", backup->start_tli,
 					   backup->stop_tli);
 	return wait_for_wal(self, err);
+}
+
+/*
+ * It is whole: say so.  Its parent was pinned, but not for ever, and nobody is
+ * kept from deleting files.
+ */
+static WaCode
+advertise(Taking *self, WaError *err)
+{
+	WaBaseBackup parent = {0};
+	WaCode		code = WA_OK;
+
+	if (self->options->incremental)
+		code = wa_base_read(self->store, self->parent.id, &parent, err);
+	wa_base_free(&parent);
+	if (code != WA_OK)
+		return code;
+	self->backup.token[0] = '\0';
+	return wa_base_advertise(self->store, &self->backup, err);
 }
 
 static void
@@ -385,6 +428,7 @@ report(const Taking *self, uint64_t took_ms)
 		wa_json_object(NULL);
 		wa_json_string("backup_id", backup->id);
 		wa_json_string("label", backup->label);
+		wa_json_string("parent", backup->parent);
 		wa_json_number("timeline", backup->start_tli);
 		wa_json_lsn("start_lsn", backup->start_lsn);
 		wa_json_lsn("stop_lsn", backup->stop_lsn);
@@ -476,13 +520,14 @@ backup(const Options *options)
 		if (swept > 0)
 			say(options, "removed what %" PRIu32 " interrupted backup%s left\n",
 				swept, swept == 1 ? "" : "s");
-		if (take(&self, connection, &err) == WA_OK)
-		{
-			self.backup.token[0] = '\0';
-			if (wa_base_advertise(self.store, &self.backup, &err) == WA_OK)
-				status = WA_EXIT_OK;
-		}
+		if ((!options->incremental ||
+			 wa_parent_choose(options->archive, &self.server, &self.parent,
+							  self.pin, &err) == WA_OK) &&
+			take(&self, connection, &err) == WA_OK &&
+			advertise(&self, &err) == WA_OK)
+			status = WA_EXIT_OK;
 	}
+	wa_hold_end(options->archive, self.pin);
 	drop_file(&self);
 	if (status != WA_EXIT_OK)
 	{
@@ -500,6 +545,7 @@ backup(const Options *options)
 	}
 	PQfinish(connection);
 	wa_base_free(&self.backup);
+	wa_base_free(&self.parent);
 	wa_zstd_close(self.zstd);
 	wa_store_close(self.store);
 	return status;
@@ -543,6 +589,7 @@ wa_cmd_backup(int argc, char **argv)
 	static const struct option long_options[] = {
 		WA_SERVER_OPTIONS,
 		{"archive", required_argument, NULL, 'a'},
+		{"incremental", no_argument, NULL, 'i'},
 		{"label", required_argument, NULL, 'l'},
 		{"checkpoint", required_argument, NULL, 'c'},
 		{"max-rate", required_argument, NULL, 'r'},
@@ -574,6 +621,9 @@ wa_cmd_backup(int argc, char **argv)
 		{
 			case 'a':
 				options.archive = optarg;
+				break;
+			case 'i':
+				options.incremental = true;
 				break;
 			case 'l':
 				options.stream.label = optarg;

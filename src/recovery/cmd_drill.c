@@ -206,7 +206,7 @@ restore_copy(const Options *options, const WaRestore *restore,
 		snprintf(drill->backup_time, sizeof(drill->backup_time), "%s",
 				 backup->history.stop_time);
 		describe_target(restore, drill);
-		drill->server_version = plan.backup.server_version;
+		drill->server_version = wa_restore_backup(&plan)->server_version;
 		drill->tli = plan.choice.tli;
 		drill->segments = plan.choice.segments;
 		drill->raw_bytes = plan.raw_bytes;
@@ -216,7 +216,7 @@ restore_copy(const Options *options, const WaRestore *restore,
 		if (backup->checksum_failures)
 			wa_drill_check(drill, "backup", WA_CHECK_FAILED,
 						   WA_BACKUP_CHECKSUMS);
-		wa_hold(restore->archive, "drill", &plan.backup, hold);
+		wa_hold(restore->archive, "drill", wa_restore_backup(&plan), hold);
 		begun_ms = wa_cli_now_ms();
 		code = wa_restore_run(store, &catalogue, restore, &plan, binaries,
 							  options->quiet || options->json ? show_nothing :

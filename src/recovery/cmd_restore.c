@@ -47,7 +47,8 @@ static const char usage[] =
 "  --target-action ACTION   at the target: pause (the default), promote or\n"
 "                           shutdown, as recovery_target_action\n"
 "  --tablespace-mapping OLD=NEW\n"
-"                           put the tablespace that lay in OLD into NEW\n"
+"                           put the tablespace that lay in OLD into NEW; \\= is\n"
+"                           an equals sign within a name\n"
 "  --standby                make a standby, which goes on following\n"
 "  --primary-conninfo CONNSTR\n"
 "                           where it streams from\n"
@@ -144,15 +145,18 @@ print_plan(const Options *options, const WaCatalogue *catalogue,
 		   wa_text_of_size(plan->raw_bytes, size));
 	wa_text_print(stdout, choice->backup->history.label);
 	printf("\"\n");
+	for (size_t i = plan->chain_count - 1; i-- > 0;)
+		printf("%s%s\n", i + 2 == plan->chain_count ? "on top of  " :
+			   "           ", plan->chain[i].id);
 	if (choice->backup->checksum_failures)
 		printf("WARNING    " WA_BACKUP_CHECKSUMS "\n");
 	print_target(options, plan);
 	printf("timeline   %" PRIu32 "\n", choice->tli);
 	printf("WAL        %" PRIu64 " segment%s, %s to %s: all there\n",
 		   choice->segments, choice->segments == 1 ? "" : "s", first, last);
-	for (size_t i = 0; i < plan->jobs_count; i++)
-		printf("%s %s\n", plan->jobs[i].file->location[0] == '\0' ?
-			   "directory " : "tablespace", plan->jobs[i].directory);
+	for (size_t i = 0; i < plan->places_count; i++)
+		printf("%s %s\n", plan->places[i].oid == 0 ? "directory " :
+			   "tablespace", plan->places[i].directory);
 }
 
 static void
@@ -256,11 +260,13 @@ restore(const Options *options, WaError *err)
 	if (code == WA_OK && !options->dry_run)
 	{
 		fflush(stdout);
-		wa_hold(wanted->archive, "restore", &plan.backup, pin);
+		wa_hold(wanted->archive, "restore", wa_restore_backup(&plan), pin);
 		code = wa_restore_run(store, &catalogue, wanted, &plan, &binaries,
 							  options->quiet || options->json ?
 							  show_nothing : show_progress, &plan, err);
 		wa_progress_wipe();
+		if (code != WA_OK)
+			wa_hold_end(wanted->archive, pin);
 		if (code == WA_OK && !options->json && !options->quiet)
 			print_end(options, &binaries, pin, wa_cli_now_ms() - begun_ms);
 	}
@@ -286,23 +292,52 @@ set_target(Options *options, WaTargetKind kind)
 	return first;
 }
 
-static bool
-take_mapping(Options *options, char *value)
+/* Cut it at its "=", and take the backslash off "\=": as pg_basebackup has it. */
+static char *
+split_mapping(char *value)
 {
-	WaMapping  *larger;
-	char	   *equals = strchr(value, '=');
+	char	   *right = NULL;
+	char	   *to = value;
 
-	if (equals == NULL || value[0] != '/' || equals[1] != '/')
+	for (const char *from = value; *from != '\0'; from++)
+	{
+		bool		escaped = from[0] == '\\' && from[1] == '=';
+
+		if (escaped)
+			from++;
+		if (*from == '=' && !escaped)
+		{
+			if (right != NULL)
+				return NULL;
+			*to++ = '\0';
+			right = to;
+		}
+		else
+			*to++ = *from;
+	}
+	*to = '\0';
+	return right;
+}
+
+static bool
+take_mapping(Options *options, const char *value)
+{
+	size_t		count = options->restore.mappings_count;
+	WaMapping  *larger = realloc(options->mappings, (count + 1) *
+								 sizeof(WaMapping));
+	char	   *left = strdup(value);
+	char	   *right;
+
+	/* both stay for as long as the process */
+	if (larger == NULL || left == NULL)
 		return false;
-	larger = realloc(options->mappings, (options->restore.mappings_count + 1) *
-					 sizeof(WaMapping));
-	if (larger == NULL)
-		return false;
-	*equals = '\0';
-	larger[options->restore.mappings_count++] = (WaMapping) {value, equals + 1};
+	right = split_mapping(left);
+	larger[count] = (WaMapping) {left, right};
 	options->mappings = larger;
 	options->restore.mappings = larger;
-	return true;
+	options->restore.mappings_count += right != NULL && left[0] == '/' &&
+		right[0] == '/';
+	return options->restore.mappings_count > count;
 }
 
 static bool

@@ -9,9 +9,15 @@
 #include "core/pin.h"
 
 /*
- * Pin the WAL from the start of a backup on, for two days: "restore-1f3a8c22".
- * Where that cannot be done the name stays empty, with a message unless the
- * archive is not ours to write to.
+ * Pin the WAL from the start of a backup on, and the backup, for two days:
+ * "restore-1f3a8c22".  WA_EXISTS when somebody prunes all the while.
+ */
+extern WaCode wa_hold_put(const char *archive, const char *who,
+						  const WaBaseBackup *backup, char *name, WaError *err);
+
+/*
+ * The same, where it is not a must: when it cannot be done the name stays
+ * empty, with a message unless the archive is not ours to write to.
  */
 extern void wa_hold(const char *archive, const char *who,
 					const WaBaseBackup *backup, char *name);

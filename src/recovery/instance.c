@@ -116,6 +116,8 @@ wa_instance_configure(const WaInstance *instance, const char *const *more,
 			"ident_file = '%s/pg_ident.conf'\n"
 			"external_pid_file = ''\n"
 			"ssl = off\n"
+			/* wherever it runs: this needs no /dev/shm, and leaves nothing */
+			"dynamic_shared_memory_type = mmap\n"
 			"archive_mode = off\n"
 			"shared_preload_libraries = ''\n"
 			"session_preload_libraries = ''\n"

@@ -145,3 +145,11 @@ wa_program_run(const char *path, const char *const *argv, char *text,
 		128 + WTERMSIG(*status);
 	return WA_OK;
 }
+
+void
+wa_program_line(char *text)
+{
+	for (char *c = text; *c != '\0'; c++)
+		if (*c == '\n')
+			*c = c[1] == '\0' ? '\0' : ' ';
+}

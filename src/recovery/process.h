@@ -55,4 +55,7 @@ extern WaCode wa_program_run(const char *path, const char *const *argv,
 							 char *text, size_t bytes, int *status,
 							 WaError *err);
 
+/* Make one line of what a program has said. */
+extern void wa_program_line(char *text);
+
 #endif							/* WA_RECOVERY_PROCESS_H */

@@ -16,7 +16,9 @@
 #include <unistd.h>
 
 #include "archive/bases.h"
+#include "recovery/combine.h"
 #include "recovery/configure.h"
+#include "recovery/process.h"
 
 #define OUTPUT_BYTES	600
 
@@ -89,89 +91,157 @@ file_system_of(const char *path, struct statvfs *vfs, dev_t *device)
 	return statvfs(part, vfs) == 0;
 }
 
+static uint64_t
+needs_below(const WaRestorePlan *plan, dev_t device)
+{
+	bool		parts = plan->chain_count > 1;
+	uint64_t	bytes = 0;
+
+	for (size_t i = 0; i < plan->places_count; i++)
+	{
+		struct statvfs ignored;
+		dev_t		its_device;
+
+		if (!file_system_of(plan->places[i].directory, &ignored,
+							&its_device) || its_device != device)
+			continue;
+		bytes += plan->places[i].file->raw_bytes;
+		/* what is combined is unpacked below the data directory */
+		if (parts && plan->places[i].oid == 0)
+			bytes += plan->raw_bytes;
+	}
+	return bytes;
+}
+
 static WaCode
 check_room(const WaRestorePlan *plan, WaError *err)
 {
-	for (size_t i = 0; i < plan->jobs_count; i++)
+	for (size_t i = 0; i < plan->places_count; i++)
 	{
-		uint64_t	needed = 0;
+		const char *directory = plan->places[i].directory;
+		uint64_t	needed;
 		uint64_t	room;
 		struct statvfs vfs;
 		dev_t		device;
 
-		if (!file_system_of(plan->jobs[i].directory, &vfs, &device))
+		if (!file_system_of(directory, &vfs, &device))
 			continue;
-		for (size_t j = 0; j < plan->jobs_count; j++)
-		{
-			struct statvfs ignored;
-			dev_t		other;
-
-			if (file_system_of(plan->jobs[j].directory, &ignored, &other) &&
-				other == device)
-				needed += plan->jobs[j].file->raw_bytes;
-		}
+		needed = needs_below(plan, device);
 		room = (uint64_t) vfs.f_bavail * vfs.f_frsize;
 		if (room < needed)
 			return wa_fail(err, WA_NO_SPACE, "there is no room in \"%s\": the "
 						   "backup takes %" PRIu64 " MB there, and %" PRIu64
-						   " MB are free", plan->jobs[i].directory,
-						   needed >> 20, room >> 20);
+						   " MB are free", directory, needed >> 20,
+						   room >> 20);
 	}
 	return WA_OK;
 }
 
-/* Where each tar archive goes. */
+/* ---- where things go -------------------------------------------------------- */
+
+/* As it was, unless it is to lie elsewhere. */
+static WaCode
+find_place(const WaRestore *restore, const WaBaseFile *file,
+		   WaRestorePlace *place, WaError *err)
+{
+	const char *directory = file->location;
+	char		below[WA_BASE_PATH_BYTES];
+
+	place->file = file;
+	(void) wa_base_file_valid(file->name, &place->oid);
+	if (place->oid == 0)
+		directory = restore->directory;
+	else if (restore->tablespaces != NULL)
+	{
+		snprintf(below, sizeof(below), "%.900s/%" PRIu32,
+				 restore->tablespaces, place->oid);
+		directory = below;
+	}
+	for (size_t i = 0; i < restore->mappings_count; i++)
+		if (place->oid != 0 &&
+			strcmp(restore->mappings[i].from, file->location) == 0)
+			directory = restore->mappings[i].to;
+	if (!wa_base_path_valid(directory))
+		return wa_fail(err, WA_INVALID, "\"%.200s\" is not a directory for a "
+					   "tablespace", directory);
+	snprintf(place->directory, sizeof(place->directory), "%s", directory);
+	if (check_empty(directory, err) == WA_OK)
+		return WA_OK;
+	if (place->oid != 0)
+		wa_hint(err, "That is where tablespace %" PRIu32 " lies. Put it "
+				"elsewhere: --tablespace-mapping '%s=NEW'.", place->oid,
+				file->location);
+	return err->code;
+}
+
+static int
+compare_places(const void *a, const void *b)
+{
+	const WaRestorePlace *left = a;
+	const WaRestorePlace *right = b;
+
+	return left->oid < right->oid ? -1 : left->oid > right->oid;
+}
+
+static WaCode
+make_places(const WaRestore *restore, WaRestorePlan *plan, WaError *err)
+{
+	const WaBaseBackup *backup = wa_restore_backup(plan);
+
+	plan->places = calloc(backup->files_count, sizeof(WaRestorePlace));
+	if (plan->places == NULL)
+		return wa_fail(err, WA_NO_MEMORY, "out of memory");
+	for (size_t i = 0; i < backup->files_count; i++)
+		if (strcmp(backup->files[i].name, WA_BASE_MANIFEST) != 0 &&
+			find_place(restore, &backup->files[i],
+					   &plan->places[plan->places_count++], err) != WA_OK)
+			return err->code;
+	for (size_t i = 0; i < plan->places_count; i++)
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(plan->places[i].directory,
+					   plan->places[j].directory) == 0)
+				return wa_fail(err, WA_INVALID, "two parts of the backup would "
+							   "go to \"%s\"", plan->places[i].directory);
+	qsort(plan->places, plan->places_count, sizeof(WaRestorePlace),
+		  compare_places);
+	return WA_OK;
+}
+
+/* What has to be unpacked, and to where. */
 static WaCode
 make_jobs(const WaRestore *restore, WaRestorePlan *plan, WaError *err)
 {
-	const WaBaseBackup *backup = &plan->backup;
+	size_t		count = 0;
 
-	plan->jobs = calloc(backup->files_count, sizeof(WaUnpackJob));
+	for (size_t i = 0; i < plan->chain_count; i++)
+		count += plan->chain[i].files_count;
+	plan->jobs = calloc(count, sizeof(WaUnpackJob));
 	if (plan->jobs == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory");
-	for (size_t i = 0; i < backup->files_count; i++)
-	{
-		const WaBaseFile *file = &backup->files[i];
-		WaUnpackJob *job = &plan->jobs[plan->jobs_count];
-		const char *directory = file->location;
-		char		below[WA_BASE_PATH_BYTES];
+	for (size_t i = 0; i < plan->chain_count; i++)
+		for (size_t j = 0; j < plan->chain[i].files_count; j++)
+		{
+			const WaBaseFile *file = &plan->chain[i].files[j];
+			WaUnpackJob *job = &plan->jobs[plan->jobs_count];
+			uint32_t	oid;
 
-		if (strcmp(file->name, WA_BASE_MANIFEST) == 0)
-			continue;
-		if (directory[0] == '\0')
-			directory = restore->directory;
-		else if (restore->tablespaces != NULL)
-		{
-			snprintf(below, sizeof(below), "%.900s/%.*s", restore->tablespaces,
-					 (int) strcspn(file->name, "."), file->name);
-			directory = below;
+			if (strcmp(file->name, WA_BASE_MANIFEST) == 0)
+				continue;
+			(void) wa_base_file_valid(file->name, &oid);
+			job->backup = &plan->chain[i];
+			job->file = file;
+			if (plan->chain_count > 1 &&
+				wa_combine_part(restore->directory, i, oid, job->directory,
+								err) != WA_OK)
+				return err->code;
+			for (size_t k = 0; k < plan->places_count &&
+				 plan->chain_count == 1; k++)
+				if (plan->places[k].file == file)
+					snprintf(job->directory, sizeof(job->directory), "%s",
+							 plan->places[k].directory);
+			plan->raw_bytes += file->raw_bytes;
+			plan->jobs_count++;
 		}
-		for (size_t j = 0; j < restore->mappings_count; j++)
-			if (file->location[0] != '\0' &&
-				strcmp(restore->mappings[j].from, file->location) == 0)
-				directory = restore->mappings[j].to;
-		if (!wa_base_path_valid(directory))
-			return wa_fail(err, WA_INVALID, "\"%.200s\" is not a directory for "
-						   "a tablespace", directory);
-		snprintf(job->directory, sizeof(job->directory), "%s", directory);
-		if (check_empty(directory, err) != WA_OK)
-		{
-			if (file->location[0] != '\0')
-				wa_hint(err, "That is where tablespace %.*s lies. Put it "
-						"elsewhere: --tablespace-mapping '%s=NEW'.",
-						(int) strcspn(file->name, "."), file->name,
-						file->location);
-			return err->code;
-		}
-		job->file = file;
-		plan->raw_bytes += file->raw_bytes;
-		plan->jobs_count++;
-	}
-	for (size_t i = 0; i < plan->jobs_count; i++)
-		for (size_t j = 0; j < i; j++)
-			if (strcmp(plan->jobs[i].directory, plan->jobs[j].directory) == 0)
-				return wa_fail(err, WA_INVALID, "two parts of the backup would "
-							   "go to \"%s\"", plan->jobs[i].directory);
 	return WA_OK;
 }
 
@@ -193,6 +263,35 @@ check_mappings(const WaRestore *restore, const WaBaseBackup *backup,
 	return WA_OK;
 }
 
+/* The backup that was chosen, and those that it is incremental to. */
+static WaCode
+read_chain(WaStore *store, const WaCatalogue *catalogue, WaRestorePlan *plan,
+		   WaError *err)
+{
+	const WaBackup *at = plan->choice.backup;
+	size_t		count = 1;
+
+	/* it is usable, hence all of them are there */
+	while (at->parent[0] != '\0')
+	{
+		at = wa_catalogue_stored(catalogue, at->parent);
+		count++;
+	}
+	plan->chain = calloc(count, sizeof(WaBaseBackup));
+	if (plan->chain == NULL)
+		return wa_fail(err, WA_NO_MEMORY, "out of memory");
+	plan->chain_count = count;
+	at = plan->choice.backup;
+	for (size_t i = count; i-- > 0;)
+	{
+		if (wa_base_read(store, at->id, &plan->chain[i], err) != WA_OK)
+			return err->code;
+		if (i > 0)
+			at = wa_catalogue_stored(catalogue, at->parent);
+	}
+	return WA_OK;
+}
+
 WaCode
 wa_restore_plan(WaStore *store, const WaCatalogue *catalogue,
 				const WaRestore *restore, const WaBinaries *binaries,
@@ -200,17 +299,14 @@ wa_restore_plan(WaStore *store, const WaCatalogue *catalogue,
 {
 	memset(plan, 0, sizeof(*plan));
 	if (wa_choose(store, catalogue, &restore->target, &plan->choice,
-				  err) != WA_OK ||
-		wa_base_read(store, plan->choice.backup->id, &plan->backup,
-					 err) != WA_OK)
-		return err->code;
-	if (plan->backup.parent[0] != '\0')
-		wa_fail(err, WA_UNSUPPORTED, "backup %s is incremental, which this "
-				"walarch cannot restore", plan->backup.id);
-	else if (check_version(&plan->backup, binaries, err) == WA_OK &&
-			 check_mappings(restore, &plan->backup, err) == WA_OK &&
-			 make_jobs(restore, plan, err) == WA_OK &&
-			 check_room(plan, err) == WA_OK)
+				  err) == WA_OK &&
+		read_chain(store, catalogue, plan, err) == WA_OK &&
+		check_version(wa_restore_backup(plan), binaries, err) == WA_OK &&
+		(plan->chain_count == 1 || wa_combine_can(binaries, err) == WA_OK) &&
+		check_mappings(restore, wa_restore_backup(plan), err) == WA_OK &&
+		make_places(restore, plan, err) == WA_OK &&
+		make_jobs(restore, plan, err) == WA_OK &&
+		check_room(plan, err) == WA_OK)
 		return WA_OK;
 	wa_restore_plan_free(plan);
 	return err->code;
@@ -219,7 +315,10 @@ wa_restore_plan(WaStore *store, const WaCatalogue *catalogue,
 void
 wa_restore_plan_free(WaRestorePlan *plan)
 {
-	wa_base_free(&plan->backup);
+	for (size_t i = 0; i < plan->chain_count; i++)
+		wa_base_free(&plan->chain[i]);
+	free(plan->chain);
+	free(plan->places);
 	free(plan->jobs);
 	memset(plan, 0, sizeof(*plan));
 }
@@ -229,9 +328,9 @@ wa_restore_plan_free(WaRestorePlan *plan)
 static WaCode
 make_directories(const WaRestorePlan *plan, WaError *err)
 {
-	for (size_t i = 0; i < plan->jobs_count; i++)
+	for (size_t i = 0; i < plan->places_count; i++)
 	{
-		const char *path = plan->jobs[i].directory;
+		const char *path = plan->places[i].directory;
 
 		/* what is there was found to be empty, and becomes ours alone */
 		if (mkdir(path, 0700) != 0 &&
@@ -242,44 +341,56 @@ make_directories(const WaRestorePlan *plan, WaError *err)
 	return WA_OK;
 }
 
+/* What was unpacked is what was backed up; whether that is what the server
+ * read, its manifest tells. */
 static WaCode
-unpack_manifest(WaStore *store, const WaRestore *restore,
-				const WaRestorePlan *plan, WaError *err)
+verify(const char *directory, const WaBinaries *binaries, WaError *err)
+{
+	const char *const argv[] = {
+		"pg_verifybackup", "--no-parse-wal", "--quiet",
+		"--ignore=" WA_CONTROL_FILE, "--ignore=" WA_CONTROL_HELD,
+		directory, NULL
+	};
+	char		output[OUTPUT_BYTES];
+	int			status;
+
+	if (!wa_binaries_have(binaries, argv[0]))
+		return WA_OK;
+	if (wa_binaries_ask(binaries, argv, output, sizeof(output), &status,
+						err) != WA_OK)
+		return err->code;
+	if (status == 0)
+		return WA_OK;
+	wa_program_line(output);
+	return wa_fail(err, WA_DAMAGED, "the backup is not what its manifest says: "
+				   "%s", output);
+}
+
+/* One backup of the chain is unpacked; make it whole, and look at it. */
+static WaCode
+complete(WaStore *store, const WaBaseBackup *backup, const char *directory,
+		 const WaBinaries *binaries, WaError *err)
 {
 	char		path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%.2000s/backup_manifest",
-			 restore->directory);
-	for (size_t i = 0; i < plan->backup.files_count; i++)
-		if (strcmp(plan->backup.files[i].name, WA_BASE_MANIFEST) == 0)
-			return wa_unpack_file(store, &plan->backup,
-								  &plan->backup.files[i], path, err);
-	return WA_OK;
-}
-
-static uint32_t
-oid_of(const WaUnpackJob *job)
-{
-	uint32_t	oid;
-
-	return wa_base_file_valid(job->file->name, &oid) ? oid : 0;
+	snprintf(path, sizeof(path), "%.2000s/backup_manifest", directory);
+	for (size_t i = 0; i < backup->files_count; i++)
+		if (strcmp(backup->files[i].name, WA_BASE_MANIFEST) == 0 &&
+			wa_unpack_file(store, backup, &backup->files[i], path,
+						   err) != WA_OK)
+			return err->code;
+	return verify(directory, binaries, err);
 }
 
 static WaCode
 link_tablespaces(const WaRestore *restore, const WaRestorePlan *plan,
 				 WaError *err)
 {
-	char		path[PATH_MAX];
-
-	for (size_t i = 0; i < plan->jobs_count; i++)
-	{
-		uint32_t	oid = oid_of(&plan->jobs[i]);
-
-		snprintf(path, sizeof(path), "%.2000s/pg_tblspc/%" PRIu32,
-				 restore->directory, oid);
-		if (oid != 0 && symlink(plan->jobs[i].directory, path) != 0)
-			return wa_fail_errno(err, errno, "could not create \"%s\"", path);
-	}
+	for (size_t i = 0; i < plan->places_count; i++)
+		if (plan->places[i].oid != 0 &&
+			wa_unpack_link(restore->directory, plan->places[i].oid,
+							   plan->places[i].directory, err) != WA_OK)
+			return err->code;
 	return WA_OK;
 }
 
@@ -296,7 +407,7 @@ rewrite_map(const WaRestore *restore, const WaRestorePlan *plan, WaError *err)
 	bool		good;
 
 	snprintf(path, sizeof(path), "%.2000s/tablespace_map", restore->directory);
-	if (plan->jobs_count == 1 ||
+	if (plan->places_count == 1 ||
 		(restore->mappings_count == 0 && restore->tablespaces == NULL))
 		return WA_OK;
 	fd = open(path, O_WRONLY | O_TRUNC | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
@@ -304,14 +415,12 @@ rewrite_map(const WaRestore *restore, const WaRestorePlan *plan, WaError *err)
 	to = fd >= 0 ? fdopen(fd, "w") : NULL;
 	if (to == NULL)
 		return wa_fail_errno(err, errno, "could not open \"%s\"", path);
-	for (size_t i = 0; i < plan->jobs_count; i++)
+	for (size_t i = 0; i < plan->places_count; i++)
 	{
-		uint32_t	oid = oid_of(&plan->jobs[i]);
-
-		if (oid == 0)
+		if (plan->places[i].oid == 0)
 			continue;
-		fprintf(to, "%" PRIu32 " ", oid);
-		for (const char *c = plan->jobs[i].directory; *c != '\0'; c++)
+		fprintf(to, "%" PRIu32 " ", plan->places[i].oid);
+		for (const char *c = plan->places[i].directory; *c != '\0'; c++)
 		{
 			if (*c == '\\')
 				fputc('\\', to);
@@ -323,33 +432,6 @@ rewrite_map(const WaRestore *restore, const WaRestorePlan *plan, WaError *err)
 	if (fclose(to) != 0 || !good)
 		return wa_fail_errno(err, errno, "could not write \"%s\"", path);
 	return WA_OK;
-}
-
-/* What was unpacked is what was backed up; whether that is what the server
- * read, its manifest tells. */
-static WaCode
-verify(const WaRestore *restore, const WaBinaries *binaries, WaError *err)
-{
-	const char *const argv[] = {
-		"pg_verifybackup", "--no-parse-wal", "--quiet",
-		"--ignore=" WA_CONTROL_FILE, "--ignore=" WA_CONTROL_HELD,
-		restore->directory, NULL
-	};
-	char		output[OUTPUT_BYTES];
-	int			status;
-
-	if (!wa_binaries_have(binaries, argv[0]))
-		return WA_OK;
-	if (wa_binaries_ask(binaries, argv, output, sizeof(output), &status,
-						err) != WA_OK)
-		return err->code;
-	if (status == 0)
-		return WA_OK;
-	for (char *c = output; *c != '\0'; c++)
-		if (*c == '\n')
-			*c = c[1] == '\0' ? '\0' : ' ';
-	return wa_fail(err, WA_DAMAGED, "the backup is not what its manifest says: "
-				   "%s", output);
 }
 
 static WaCode
@@ -381,22 +463,44 @@ release_control(const WaRestore *restore, WaError *err)
 	return sync_directory(restore->directory, err);
 }
 
+/* Each backup of the chain by itself, and then what they make together. */
+static WaCode
+combine(WaStore *store, const WaRestore *restore, const WaRestorePlan *plan,
+		const WaBinaries *binaries, WaError *err)
+{
+	char		part[WA_BASE_PATH_BYTES];
+
+	if (wa_combine_link(restore->directory, plan, err) != WA_OK)
+		return err->code;
+	for (size_t i = 0; i < plan->chain_count; i++)
+		if (wa_combine_part(restore->directory, i, 0, part, err) != WA_OK ||
+			complete(store, &plan->chain[i], part, binaries, err) != WA_OK)
+			return err->code;
+	return wa_combine(restore->directory, plan, binaries, err);
+}
+
 static WaCode
 run(WaStore *store, const WaCatalogue *catalogue, const WaRestore *restore,
 	const WaRestorePlan *plan, const WaBinaries *binaries,
 	WaUnpackProgressFn progress, void *arg, WaError *err)
 {
+	bool		parts = plan->chain_count > 1;
+
 	if (make_directories(plan, err) != WA_OK ||
-		wa_unpack(store, &plan->backup, plan->jobs, plan->jobs_count,
-				  restore->processes, progress, arg, err) != WA_OK ||
-		unpack_manifest(store, restore, plan, err) != WA_OK ||
-		link_tablespaces(restore, plan, err) != WA_OK ||
-		verify(restore, binaries, err) != WA_OK ||
-		rewrite_map(restore, plan, err) != WA_OK ||
+		(parts && wa_combine_prepare(restore->directory, plan, err) != WA_OK) ||
+		wa_unpack(store, plan->jobs, plan->jobs_count, restore->processes,
+				  progress, arg, err) != WA_OK)
+		return err->code;
+	if (parts ? combine(store, restore, plan, binaries, err) != WA_OK :
+		(link_tablespaces(restore, plan, err) != WA_OK ||
+		 complete(store, wa_restore_backup(plan), restore->directory, binaries,
+				  err) != WA_OK))
+		return err->code;
+	if (rewrite_map(restore, plan, err) != WA_OK ||
 		wa_configure(catalogue, restore, plan, binaries, err) != WA_OK)
 		return err->code;
-	for (size_t i = 0; i < plan->jobs_count; i++)
-		if (sync_directory(plan->jobs[i].directory, err) != WA_OK)
+	for (size_t i = 0; i < plan->places_count; i++)
+		if (sync_directory(plan->places[i].directory, err) != WA_OK)
 			return err->code;
 	return release_control(restore, err);
 }

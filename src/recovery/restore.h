@@ -36,15 +36,33 @@ typedef struct WaRestore
 								 * postgresql.auto.conf.original */
 } WaRestore;
 
+/* Where a tar archive of the backup, and what was since, will be. */
+typedef struct WaRestorePlace
+{
+	const WaBaseFile *file;
+	uint32_t	oid;			/* of the tablespace, or 0 */
+	char		directory[WA_BASE_PATH_BYTES];
+} WaRestorePlace;
+
 /* What a restore is made of, once it has been chosen. */
 typedef struct WaRestorePlan
 {
 	WaChoice	choice;
-	WaBaseBackup backup;
+	size_t		chain_count;	/* 1, unless the backup is incremental */
+	WaBaseBackup *chain;		/* from the full one to the chosen one */
+	size_t		places_count;	/* of the chosen one, the data directory first */
+	WaRestorePlace *places;
 	size_t		jobs_count;
 	WaUnpackJob *jobs;			/* one a tar archive */
-	uint64_t	raw_bytes;
+	uint64_t	raw_bytes;		/* of all of them */
 } WaRestorePlan;
+
+/* The backup that was chosen. */
+static inline const WaBaseBackup *
+wa_restore_backup(const WaRestorePlan *plan)
+{
+	return &plan->chain[plan->chain_count - 1];
+}
 
 /*
  * Choose, and look whether it can be done: directories empty, room enough,

@@ -14,6 +14,7 @@
 
 #define VERSION_MIN		150000	/* older ones speak another protocol */
 #define COMMAND_BYTES	1024
+#define UPLOAD_BYTES	(64 * 1024)
 
 WaCode
 wa_stream_ask(PGconn *connection, WaStreamServer *server, WaError *err)
@@ -35,6 +36,7 @@ wa_stream_ask(PGconn *connection, WaStreamServer *server, WaError *err)
 	{
 		server->system_identifier = strtoull(PQgetvalue(result, 0, 0), NULL,
 											 10);
+		server->tli = (uint32_t) strtoul(PQgetvalue(result, 0, 1), NULL, 10);
 		server->standby = standby != NULL && strcmp(standby, "on") == 0;
 		server->archives = !wa_server_setting(connection, "archive_mode",
 											  value, sizeof(value)) ||
@@ -44,10 +46,95 @@ wa_stream_ask(PGconn *connection, WaStreamServer *server, WaError *err)
 	return server->system_identifier != 0 ? WA_OK : err->code;
 }
 
+static WaCode
+unexpected(PGconn *connection, WaError *err)
+{
+	return wa_server_fail(err, "the server did not send what was expected",
+						  PQerrorMessage(connection));
+}
+
+/* ---- the manifest of the parent --------------------------------------------- */
+
+typedef struct UploadSink
+{
+	WaSink		sink;
+	PGconn	   *connection;
+} UploadSink;
+
+static WaCode
+upload_write(WaSink *sink, const void *data, size_t length, WaError *err)
+{
+	PGconn	   *connection = ((UploadSink *) sink)->connection;
+	const char *at = data;
+
+	while (length > 0)
+	{
+		int			some = length < UPLOAD_BYTES ? (int) length : UPLOAD_BYTES;
+
+		if (PQputCopyData(connection, at, some) != 1)
+			return wa_server_fail(err, "could not send the manifest of the "
+								  "parent", PQerrorMessage(connection));
+		at += some;
+		length -= (size_t) some;
+	}
+	return WA_OK;
+}
+
+static void
+upload_close(WaSink *sink)
+{
+}
+
+static const WaSinkOps upload_ops = {
+	.write = upload_write,
+	.finish = wa_sink_forward_finish,
+	.close = upload_close
+};
+
+/* One result of the command, and of its end. */
+static WaCode
+upload_result(PGconn *connection, ExecStatusType wanted, WaError *err)
+{
+	PGresult   *result = PQgetResult(connection);
+	WaCode		code = WA_OK;
+
+	if (PQresultStatus(result) != wanted)
+		code = wa_server_fail(err, "the server does not take the manifest of "
+							  "the parent", PQerrorMessage(connection));
+	PQclear(result);
+	return code;
+}
+
+/* After an error the connection is of no further use. */
+static WaCode
+upload_manifest(PGconn *connection, const WaStreamTaker *taker, WaError *err)
+{
+	UploadSink	upload = {
+		.sink = {.ops = &upload_ops},
+		.connection = connection
+	};
+
+	if (PQsendQuery(connection, "UPLOAD_MANIFEST") != 1)
+		return wa_server_fail(err, "could not send the manifest of the parent",
+							  PQerrorMessage(connection));
+	if (upload_result(connection, PGRES_COPY_IN, err) != WA_OK ||
+		taker->manifest(taker->arg, &upload.sink, err) != WA_OK)
+		return err->code;
+	if (PQputCopyEnd(connection, NULL) != 1)
+		return wa_server_fail(err, "could not send the manifest of the parent",
+							  PQerrorMessage(connection));
+	if (upload_result(connection, PGRES_COMMAND_OK, err) != WA_OK)
+		return err->code;
+	/* no result is left, which libpq has to be asked for */
+	PQclear(PQgetResult(connection));
+	return WA_OK;
+}
+
 /* ---- the command ------------------------------------------------------------ */
 
 static WaCode
-send_command(PGconn *connection, const WaStreamOptions *options, WaError *err)
+send_command(PGconn *connection, const WaStreamOptions *options,
+			 bool incremental, WaError *err)
 {
 	char		command[COMMAND_BYTES];
 	char		rate[40] = "";
@@ -70,19 +157,12 @@ send_command(PGconn *connection, const WaStreamOptions *options, WaError *err)
 	/* the archive waits for WAL itself, so that it can say for which */
 	snprintf(command, sizeof(command), "BASE_BACKUP (LABEL '%s', PROGRESS, "
 			 "CHECKPOINT '%s', WAIT 0, TABLESPACE_MAP, MANIFEST 'yes', "
-			 "TARGET 'client'%s)", label, options->fast ? "fast" : "spread",
-			 rate);
+			 "TARGET 'client'%s%s)", label, options->fast ? "fast" : "spread",
+			 rate, incremental ? ", INCREMENTAL" : "");
 	if (PQsendQuery(connection, command) != 1)
 		return wa_server_fail(err, "could not ask for a backup",
 							  PQerrorMessage(connection));
 	return WA_OK;
-}
-
-static WaCode
-unexpected(PGconn *connection, WaError *err)
-{
-	return wa_server_fail(err, "the server did not send what was expected",
-						  PQerrorMessage(connection));
 }
 
 /* A row of an LSN and a timeline, as the first and the last result have it. */
@@ -226,7 +306,10 @@ wa_stream_backup(PGconn *connection, const WaStreamOptions *options,
 	uint64_t	total_bytes;
 
 	memset(end, 0, sizeof(*end));
-	if (send_command(connection, options, err) != WA_OK ||
+	if ((taker->manifest != NULL &&
+		 upload_manifest(connection, taker, err) != WA_OK) ||
+		send_command(connection, options, taker->manifest != NULL,
+					 err) != WA_OK ||
 		read_place(connection, "the server does not begin a backup",
 				   &start_lsn, &tli, err) != WA_OK ||
 		read_sizes(connection, &total_bytes, err) != WA_OK ||

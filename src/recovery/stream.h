@@ -11,6 +11,7 @@
 
 #include <stdint.h>
 
+#include "core/sink.h"
 #include "recovery/server.h"
 
 typedef struct WaStreamOptions
@@ -25,6 +26,7 @@ typedef struct WaStreamServer
 {
 	uint64_t	system_identifier;
 	uint32_t	version;		/* as PG_VERSION_NUM */
+	uint32_t	tli;
 	bool		standby;
 	bool		archives;		/* archive_mode is not off */
 } WaStreamServer;
@@ -32,6 +34,12 @@ typedef struct WaStreamServer
 /* What the taker of a backup is told, in this order; errors end it. */
 typedef struct WaStreamTaker
 {
+	/*
+	 * for an incremental backup, from PostgreSQL 17 on: writes the manifest of
+	 * its parent into a sink, which it closes.  NULL: the backup is a full one
+	 */
+	WaCode		(*manifest) (void *arg, WaSink *to, WaError *err);
+
 	/* where its WAL begins, and the estimate of all it will send */
 	WaCode		(*begin) (void *arg, uint64_t start_lsn, uint32_t tli,
 						  uint64_t total_bytes, WaError *err);

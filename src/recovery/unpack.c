@@ -8,6 +8,8 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,9 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "archive/layout.h"
-#include "core/sink_check.h"
-#include "core/sink_zstd.h"
+#include "archive/basefile.h"
+#include "core/sink.h"
 #include "recovery/process.h"
 
 #define PIPE_BYTES		(1024 * 1024)
@@ -73,79 +74,55 @@ static const WaSinkOps fd_ops = {
 	.close = fd_close
 };
 
-/* ---- reading an object ------------------------------------------------------ */
-
-/* Decompress an object of a backup into a descriptor, and prove it. */
-static WaCode
-read_object(WaStore *store, const WaBaseBackup *backup,
-			const WaBaseFile *file, FdSink *to, WaError *err)
+static WaSink *
+fd_sink(FdSink *self, int fd, const char *what, int progress)
 {
-	char		key[WA_KEY_BYTES];
-	WaZstd	   *zstd = wa_zstd_open();
-	WaCheckSink check;
-	WaSink	   *sink = NULL;
-	WaStat		stat;
-	WaDigest	digest;
-	WaCode		code;
-
-	to->sink.ops = &fd_ops;
-	to->sink.next = NULL;
-	wa_layout_base_key(backup->id, file->name, key);
-	code = wa_store_stat(store, key, &stat, err);
-	if (code == WA_OK && stat.bytes != file->stored_bytes)
-		code = wa_fail(err, WA_DAMAGED, "\"%s/%s\" is damaged: it has another "
-					   "size than the backup says", store->place, key);
-	if (code == WA_OK)
-	{
-		sink = zstd != NULL ? wa_sink_check(&check, &to->sink) : NULL;
-		if (sink != NULL)
-			sink = wa_sink_zstd_decompress(zstd, file->raw_bytes, true, key,
-										   sink);
-		if (sink == NULL)
-			code = wa_fail(err, WA_NO_MEMORY, "out of memory");
-	}
-	if (code == WA_OK)
-		code = wa_store_get(store, key, &stat, 0, UINT64_MAX, sink, err);
-	if (code == WA_OK)
-		code = wa_sink_finish(sink, err);
-	if (code == WA_OK)
-	{
-		wa_sink_check_digest(&check, &digest);
-		if (check.bytes != file->raw_bytes ||
-			!wa_digest_equal(&digest, &file->digest))
-			code = wa_fail(err, WA_DAMAGED, "\"%s/%s\" is damaged: its bytes "
-						   "are not those that were backed up", store->place,
-						   key);
-	}
-	wa_sink_close(sink);
-	wa_zstd_close(zstd);
-	return code;
+	*self = (FdSink) {
+		.sink = {.ops = &fd_ops},
+		.fd = fd,
+		.what = what,
+		.progress = progress
+	};
+	return &self->sink;
 }
 
 WaCode
 wa_unpack_file(WaStore *store, const WaBaseBackup *backup,
 			   const WaBaseFile *file, const char *path, WaError *err)
 {
-	FdSink		to = {.what = path, .progress = -1};
+	FdSink		to;
 	WaCode		code;
+	int			fd;
 
-	to.fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-				 0600);
-	if (to.fd < 0)
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+			  0600);
+	if (fd < 0)
 		return wa_fail_errno(err, errno, "could not create \"%s\"", path);
-	code = read_object(store, backup, file, &to, err);
-	if (close(to.fd) != 0 && code == WA_OK)
+	code = wa_basefile_read(store, backup, file, fd_sink(&to, fd, path, -1),
+							err);
+	if (close(fd) != 0 && code == WA_OK)
 		code = wa_fail_errno(err, errno, "could not write \"%s\"", path);
 	return code;
+}
+
+WaCode
+wa_unpack_link(const char *data, uint32_t oid, const char *to, WaError *err)
+{
+	char		path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%.2000s/pg_tblspc/%" PRIu32, data, oid);
+	if (symlink(to, path) != 0)
+		return wa_fail_errno(err, errno, "could not create \"%s\"", path);
+	return WA_OK;
 }
 
 /* ---- one tar archive -------------------------------------------------------- */
 
 static WaCode
-refuse(const WaBaseFile *file, const char *path, const char *why, WaError *err)
+refuse(const WaUnpackJob *job, const char *path, const char *why, WaError *err)
 {
-	wa_fail(err, WA_REFUSED, "\"%s\" holds \"%.300s\", which %s", file->name,
-			path, why);
+	wa_fail(err, WA_REFUSED, "\"%s/%s\" holds \"%.300s\", which %s",
+			job->backup->id, job->file->name, path, why);
 	wa_hint(err, "No backup has that: somebody may have changed the archive. "
 			"Use another backup.");
 	return err->code;
@@ -174,24 +151,24 @@ stays_below(const char *path)
  * which are made elsewhere.
  */
 static WaCode
-judge(const WaBaseFile *file, struct archive_entry *entry, bool *wanted,
+judge(const WaUnpackJob *job, struct archive_entry *entry, bool *wanted,
 	  WaError *err)
 {
 	const char *path = archive_entry_pathname(entry);
-	bool		main_archive = strcmp(file->name, WA_BASE_MAIN) == 0;
+	bool		main_archive = strcmp(job->file->name, WA_BASE_MAIN) == 0;
 
 	*wanted = true;
 	if (path == NULL || !stays_below(path))
-		return refuse(file, path != NULL ? path : "", "leads out of the "
+		return refuse(job, path != NULL ? path : "", "leads out of the "
 					  "directory", err);
 	if (archive_entry_hardlink(entry) != NULL)
-		return refuse(file, path, "is a hard link", err);
+		return refuse(job, path, "is a hard link", err);
 	if (archive_entry_filetype(entry) == AE_IFLNK && main_archive &&
 		strncmp(path, "pg_tblspc/", 10) == 0)
 		*wanted = false;
 	else if (archive_entry_filetype(entry) != AE_IFREG &&
 			 archive_entry_filetype(entry) != AE_IFDIR)
-		return refuse(file, path, "is neither a file nor a directory", err);
+		return refuse(job, path, "is neither a file nor a directory", err);
 	archive_entry_set_perm(entry, archive_entry_perm(entry) & 0750);
 	if (main_archive && strcmp(path, WA_CONTROL_FILE) == 0)
 		archive_entry_set_pathname(entry, WA_CONTROL_HELD);
@@ -209,16 +186,17 @@ fail_write(struct archive *to, const char *path, WaError *err)
 }
 
 static WaCode
-fail_read(struct archive *from, const WaBaseFile *file, WaError *err)
+fail_read(struct archive *from, const WaUnpackJob *job, WaError *err)
 {
-	return wa_fail(err, WA_DAMAGED, "\"%s\" is damaged: %s", file->name,
+	return wa_fail(err, WA_DAMAGED, "\"%s/%s\" is damaged: %s",
+				   job->backup->id, job->file->name,
 				   archive_error_string(from) != NULL ?
 				   archive_error_string(from) : "it cannot be read");
 }
 
 static WaCode
 write_entry(struct archive *from, struct archive *to,
-			struct archive_entry *entry, const WaBaseFile *file, WaError *err)
+			struct archive_entry *entry, const WaUnpackJob *job, WaError *err)
 {
 	const char *path = archive_entry_pathname(entry);
 	const void *data;
@@ -233,7 +211,7 @@ write_entry(struct archive *from, struct archive *to,
 												 &offset)) != ARCHIVE_EOF)
 		{
 			if (result != ARCHIVE_OK)
-				return fail_read(from, file, err);
+				return fail_read(from, job, err);
 			if (archive_write_data_block(to, data, length,
 										 offset) != ARCHIVE_OK)
 				return fail_write(to, path, err);
@@ -245,7 +223,7 @@ write_entry(struct archive *from, struct archive *to,
 
 static WaCode
 write_entries(struct archive *from, struct archive *to,
-			  const WaBaseFile *file, WaError *err)
+			  const WaUnpackJob *job, WaError *err)
 {
 	struct archive_entry *entry;
 	int			result;
@@ -254,16 +232,16 @@ write_entries(struct archive *from, struct archive *to,
 	{
 		bool		wanted;
 
-		if (judge(file, entry, &wanted, err) != WA_OK ||
-			(wanted && write_entry(from, to, entry, file, err) != WA_OK))
+		if (judge(job, entry, &wanted, err) != WA_OK ||
+			(wanted && write_entry(from, to, entry, job, err) != WA_OK))
 			return err->code;
 	}
-	return result == ARCHIVE_EOF ? WA_OK : fail_read(from, file, err);
+	return result == ARCHIVE_EOF ? WA_OK : fail_read(from, job, err);
 }
 
 /* Unpack what comes through a pipe into the working directory. */
 static WaCode
-write_files(int fd, const WaBaseFile *file, WaError *err)
+write_files(int fd, const WaUnpackJob *job, WaError *err)
 {
 	struct archive *from = archive_read_new();
 	struct archive *to = archive_write_disk_new();
@@ -279,9 +257,9 @@ write_files(int fd, const WaBaseFile *file, WaError *err)
 											ARCHIVE_EXTRACT_SECURE_NODOTDOT |
 											ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS) != ARCHIVE_OK ||
 			 archive_read_open_fd(from, fd, READ_BYTES) != ARCHIVE_OK)
-		code = fail_read(from, file, err);
+		code = fail_read(from, job, err);
 	else
-		code = write_entries(from, to, file, err);
+		code = write_entries(from, to, job, err);
 	if (code == WA_OK && archive_write_close(to) != ARCHIVE_OK)
 		code = fail_write(to, ".", err);
 	/* whoever decompresses must come to its end to judge */
@@ -294,8 +272,7 @@ write_files(int fd, const WaBaseFile *file, WaError *err)
 
 /* In a process of its own. */
 static WaCode
-unpack_one(WaStore *store, const WaBaseBackup *backup, const WaUnpackJob *job,
-		   int progress, WaError *err)
+unpack_one(WaStore *store, const WaUnpackJob *job, int progress, WaError *err)
 {
 	WaProcess	reader;
 	int			fds[2];
@@ -313,19 +290,17 @@ unpack_one(WaStore *store, const WaBaseBackup *backup, const WaUnpackJob *job,
 		return err->code;
 	if (reader.pid == 0)
 	{
-		FdSink		to = {
-			.fd = fds[1],
-			.what = job->file->name,
-			.progress = progress
-		};
+		FdSink		to;
 
 		close(fds[0]);
 		(void) signal(SIGPIPE, SIG_IGN);
-		code = read_object(store, backup, job->file, &to, err);
+		code = wa_basefile_read(store, job->backup, job->file,
+								fd_sink(&to, fds[1], job->file->name,
+										progress), err);
 		wa_process_end(&reader, code, err);
 	}
 	close(fds[1]);
-	code = write_files(fds[0], job->file, err);
+	code = write_files(fds[0], job, err);
 	close(fds[0]);
 	/* damage explains whatever came of it; a broken pipe does not */
 	if (wa_process_wait(&reader, &read_err) != WA_OK &&
@@ -340,13 +315,13 @@ unpack_one(WaStore *store, const WaBaseBackup *backup, const WaUnpackJob *job,
 /* ---- all of them ------------------------------------------------------------ */
 
 static WaCode
-start(WaStore *store, const WaBaseBackup *backup, const WaUnpackJob *job,
-	  WaProcess *process, int progress, WaError *err)
+start(WaStore *store, const WaUnpackJob *job, WaProcess *process, int progress,
+	  WaError *err)
 {
 	if (wa_process_fork(process, err) != WA_OK)
 		return err->code;
 	if (process->pid == 0)
-		wa_process_end(process, unpack_one(store, backup, job, progress, err),
+		wa_process_end(process, unpack_one(store, job, progress, err),
 					   err);
 	return WA_OK;
 }
@@ -371,9 +346,8 @@ end_all(WaProcess *processes, size_t count)
 }
 
 WaCode
-wa_unpack(WaStore *store, const WaBaseBackup *backup, const WaUnpackJob *jobs,
-		  size_t count, int most, WaUnpackProgressFn progress, void *arg,
-		  WaError *err)
+wa_unpack(WaStore *store, const WaUnpackJob *jobs, size_t count, int most,
+		  WaUnpackProgressFn progress, void *arg, WaError *err)
 {
 	WaProcess  *processes = calloc(count + 1, sizeof(WaProcess));
 	size_t		started = 0;
@@ -395,8 +369,8 @@ wa_unpack(WaStore *store, const WaBaseBackup *backup, const WaUnpackJob *jobs,
 
 		while (started < count && running < most && code == WA_OK)
 		{
-			code = start(store, backup, &jobs[started], &processes[started],
-						 fds[1], err);
+			code = start(store, &jobs[started], &processes[started], fds[1],
+						 err);
 			running += code == WA_OK;
 			started += code == WA_OK;
 		}

@@ -21,6 +21,7 @@
 
 typedef struct WaUnpackJob
 {
+	const WaBaseBackup *backup;
 	const WaBaseFile *file;
 	char		directory[WA_BASE_PATH_BYTES];	/* there, and empty */
 } WaUnpackJob;
@@ -32,13 +33,17 @@ typedef void (*WaUnpackProgressFn) (void *arg, uint64_t done_bytes);
  * Unpack tar archives, at most so many at a time.  WA_DAMAGED when one is
  * not what its backup says, WA_REFUSED when it holds what no backup does.
  */
-extern WaCode wa_unpack(WaStore *store, const WaBaseBackup *backup,
-						const WaUnpackJob *jobs, size_t count, int most,
-						WaUnpackProgressFn progress, void *arg, WaError *err);
+extern WaCode wa_unpack(WaStore *store, const WaUnpackJob *jobs, size_t count,
+						int most, WaUnpackProgressFn progress, void *arg,
+						WaError *err);
 
 /* Write one object of the backup into a file that is not there yet. */
 extern WaCode wa_unpack_file(WaStore *store, const WaBaseBackup *backup,
 							 const WaBaseFile *file, const char *path,
+							 WaError *err);
+
+/* In a data directory, the link to a tablespace. */
+extern WaCode wa_unpack_link(const char *data, uint32_t oid, const char *to,
 							 WaError *err);
 
 #endif							/* WA_RECOVERY_UNPACK_H */
