@@ -76,9 +76,9 @@ my $run = drill('--primary', 'dbname=postgres host=' . $primary->host . ' port='
 is($run->{status}, 0, 'a drill passes') or diag("$run->{stdout}\n$run->{stderr}");
 like($run->{stdout}, qr/^walarch-drill: 1\nresult: passed\narchive: \Q$archive\E\nbegun: \d{4}-/, 'the report begins with that');
 like($run->{stdout}, qr/^Recovery time\n  choose +[\d.]+ s\n  copy +[\d.]+ s\n  replay +[\d.]+ s\n  open +[\d.]+ s\n  RTO +[\d.]+ s\n/m, 'times');
-like($run->{stdout}, qr/^  last transaction \S+, [\d.]+ s before the drill/m, 'the point in time');
-like($run->{stdout}, qr/^  (?:\d+ kB) of WAL behind the primary, which was at /m, 'and how far it is behind');
-like($run->{stdout}, qr/^not loaded: shared_preload_libraries = 'pg_stat_statements'; session_preload_libraries = 'auto_explain'$/m, 'what was not loaded');
+like($run->{stdout}, qr/^  last transaction \S+\n  when the drill began, the last transaction in the archive was [\d.]+ s old/m, 'the point in time');
+like($run->{stdout}, qr/^  the archive was \d+ kB of WAL behind the primary, at [0-9A-F\/]+ \(RPO\)/m, 'and how far it is behind');
+like($run->{stdout}, qr/^not loaded: shared_preload_libraries = pg_stat_statements; session_preload_libraries = 'auto_explain'$/m, 'what was not loaded');
 foreach my $passed ('choose', 'copy', 'recovers', 'opens', 'pg_amcheck', 'check SQL', 'check command', 'data checksums')
 {
 	like($run->{stdout}, qr/^  passed +\Q$passed\E /m, "check: $passed");
@@ -117,7 +117,7 @@ is((stat $kept)[2] & 07777, 0700, 'for nobody else');
 my $log = slurp_file("$kept/log");
 unlike($log, qr/listening on IPv/, 'it had no TCP port');
 like($log, qr/recovery stopping at restore point "here"/, 'it stopped at the target');
-like(slurp_file("$kept/postgresql.conf"), qr/^max_connections = 77$/m, 'with the limits of the original');
+like(slurp_file("$kept/postgresql.conf"), qr/^max_connections = 87$/m, 'with the limits of the original');
 system_or_bail('rm', '-rf', $kept);
 is(scalar(grep { /^drills\// } files_below($archive, '')), 3, '--no-report keeps none');
 
@@ -139,7 +139,7 @@ sub red
 }
 
 red('failing SQL', 'check SQL', qr/division by zero/, '--check-sql', "$base/bad.sql");
-red('SQL that is not there', 'check SQL', qr/No such file/, '--check-sql', "$base/none.sql");
+red('SQL that is not there', 'check SQL', qr/is not there, empty, or not a file/, '--check-sql', "$base/none.sql");
 red('a failing command', 'check command', qr/exit status 3/, '--check-command', "$base/bad");
 red('a command that is not there', 'check command', qr/exit status 127/, '--check-command', "$base/none");
 red('a library that is not there', 'recovers', qr/could not access file "nolib"/, '--preload', 'nolib');

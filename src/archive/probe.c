@@ -12,7 +12,7 @@
 
 void
 wa_probe(const char *path, uint64_t system_identifier, uint32_t segment_bytes,
-		 WaBeat *beat, WaProbe *probe)
+		 int64_t now_us, WaBeat *beat, WaProbe *probe)
 {
 	WaStoreOptions options = {.beat = beat};
 	WaStore    *store;
@@ -34,7 +34,7 @@ wa_probe(const char *path, uint64_t system_identifier, uint32_t segment_bytes,
 										system_identifier, segment_bytes,
 										err) == WA_OK;
 		if (probe->ours &&
-			wa_drills_look(store, &probe->drills, &ignored) != WA_OK)
+			wa_drills_look(store, now_us, &probe->drills, &ignored) != WA_OK)
 			memset(&probe->drills, 0, sizeof(probe->drills));
 	}
 	else if (err->code == WA_NO_MARKER)

@@ -23,8 +23,9 @@ typedef struct WaProbe
 	WaError		error;			/* why not, where one of them is false */
 } WaProbe;
 
-/* Never fails; what could not be found out is false, with the reason. */
+/* Never fails; now_us is the clock's time.  What could not be found out is false, with the reason. */
 extern void wa_probe(const char *path, uint64_t system_identifier,
-					 uint32_t segment_bytes, WaBeat *beat, WaProbe *probe);
+					 uint32_t segment_bytes, int64_t now_us,
+					 WaBeat *beat, WaProbe *probe);
 
 #endif							/* WA_PROBE_H */

@@ -145,8 +145,8 @@ drills_of(const Report *report, char *text)
 		wa_store_dir_open(report->status.archive, &options, &store,
 						  &ignored) != WA_OK)
 		return text;
-	if (wa_drills_look(store, &seen, &ignored) == WA_OK)
-		(void) wa_drills_text(&seen, wa_cli_now_us(), text);
+	if (wa_drills_look(store, wa_cli_now_us(), &seen, &ignored) == WA_OK)
+		(void) wa_drills_text(&seen, text);
 	wa_store_close(store);
 	return text;
 }

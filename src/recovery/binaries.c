@@ -35,7 +35,7 @@ wa_binaries_find(const char *directory, WaBinaries *binaries, WaError *err)
 		return wa_fail(err, WA_INVALID, "the path of the programs is too long");
 	memcpy(slash, "/walarch", sizeof("/walarch"));
 
-	if (wa_binaries_ask(binaries, argv, text, sizeof(text), &status,
+	if (wa_binaries_ask(binaries, argv, 0, text, sizeof(text), &status,
 						err) != WA_OK)
 		return err->code;
 	/* a warning may stand before it */
@@ -59,7 +59,8 @@ wa_binaries_have(const WaBinaries *binaries, const char *program)
 
 WaCode
 wa_binaries_ask(const WaBinaries *binaries, const char *const *argv,
-				char *text, size_t bytes, int *status, WaError *err)
+				uint64_t most_ms, char *text, size_t bytes, int *status,
+				WaError *err)
 {
 	char		path[PATH_MAX + 64];
 	const char **words;
@@ -75,7 +76,7 @@ wa_binaries_ask(const WaBinaries *binaries, const char *const *argv,
 	snprintf(path, sizeof(path), "%s/%.60s", binaries->directory, argv[0]);
 	memcpy(words, argv, count * sizeof(*words));
 	words[0] = path;
-	code = wa_program_run(path, words, text, bytes, status, err);
+	code = wa_program_run(path, words, most_ms, text, bytes, status, err);
 	free(words);
 	return code;
 }

@@ -32,7 +32,8 @@ extern bool wa_binaries_have(const WaBinaries *binaries, const char *program);
  * wa_program_run.
  */
 extern WaCode wa_binaries_ask(const WaBinaries *binaries,
-							  const char *const *argv, char *text,
-							  size_t bytes, int *status, WaError *err);
+							  const char *const *argv, uint64_t most_ms,
+							  char *text, size_t bytes, int *status,
+							  WaError *err);
 
 #endif							/* WA_RECOVERY_BINARIES_H */

@@ -17,7 +17,9 @@
 #include "cli/text.h"
 #include "core/lsn.h"
 #include "recovery/hold.h"
+#include "recovery/process.h"
 #include "recovery/restore.h"
+#include "recovery/target.h"
 
 static const char usage[] =
 "walarch restore makes a data directory from a base backup in an archive, and\n"
@@ -282,16 +284,6 @@ restore(const Options *options, WaError *err)
 
 /* ---- options ---------------------------------------------------------------- */
 
-static bool
-set_target(Options *options, WaTargetKind kind)
-{
-	bool		first = !options->target_given;
-
-	options->target_given = true;
-	options->restore.target.kind = kind;
-	return first;
-}
-
 /* Cut it at its "=", and take the backslash off "\=": as pg_basebackup has it. */
 static char *
 split_mapping(char *value)
@@ -389,14 +381,7 @@ wa_cmd_restore(int argc, char **argv)
 	static const struct option long_options[] = {
 		{"archive", required_argument, NULL, 'a'},
 		{"pgdata", required_argument, NULL, 'D'},
-		{"latest", no_argument, NULL, 'l'},
-		{"immediate", no_argument, NULL, 'i'},
-		{"target-time", required_argument, NULL, 't'},
-		{"target-lsn", required_argument, NULL, 'L'},
-		{"target-name", required_argument, NULL, 'n'},
-		{"target-xid", required_argument, NULL, 'x'},
-		{"timeline", required_argument, NULL, 'T'},
-		{"backup", required_argument, NULL, 'b'},
+		WA_TARGET_OPTIONS,
 		{"target-action", required_argument, NULL, 'A'},
 		{"tablespace-mapping", required_argument, NULL, 'm'},
 		{"standby", no_argument, NULL, 's'},
@@ -413,7 +398,6 @@ wa_cmd_restore(int argc, char **argv)
 	};
 	Options		options = {.restore = {.processes = 2}};
 	WaRestore  *restored = &options.restore;
-	WaTarget   *target = &restored->target;
 	uint64_t	number;
 	WaError		err;
 	WaCode		code;
@@ -422,46 +406,22 @@ wa_cmd_restore(int argc, char **argv)
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":D:", long_options, NULL)) != -1)
 	{
-		bool		good = true;
-		bool		first = true;
+		WaOptionTaken taken = wa_target_option(&restored->target,
+											   &options.target_given, c,
+											   optarg);
+		bool		good = taken != WA_OPTION_BAD;
 
-		switch (c)
+		if (taken == WA_OPTION_SECOND)
+			return wa_cli_usage("restore", "more than one target was given");
+		switch (taken == WA_OPTION_OTHER ? c : 0)
 		{
+			case 0:
+				break;
 			case 'a':
 				restored->archive = optarg;
 				break;
 			case 'D':
 				restored->directory = optarg;
-				break;
-			case 'l':
-				first = set_target(&options, WA_TARGET_LATEST);
-				break;
-			case 'i':
-				first = set_target(&options, WA_TARGET_IMMEDIATE);
-				break;
-			case 't':
-				first = set_target(&options, WA_TARGET_TIME);
-				good = wa_cli_time_parse(optarg, &target->time_us);
-				break;
-			case 'L':
-				first = set_target(&options, WA_TARGET_LSN);
-				good = wa_lsn_parse_whole(optarg, &target->lsn);
-				break;
-			case 'n':
-				first = set_target(&options, WA_TARGET_NAME);
-				target->name = optarg;
-				break;
-			case 'x':
-				first = set_target(&options, WA_TARGET_XID);
-				good = wa_text_number(optarg, 3, UINT32_MAX, &number);
-				target->xid = (uint32_t) number;
-				break;
-			case 'T':
-				good = wa_text_number(optarg, 1, UINT32_MAX, &number);
-				target->tli = (uint32_t) number;
-				break;
-			case 'b':
-				target->backup = optarg;
 				break;
 			case 'A':
 				good = take_action(optarg, &restored->action);
@@ -505,8 +465,6 @@ wa_cmd_restore(int argc, char **argv)
 				return wa_cli_usage("restore", "invalid option \"%s\"",
 									argv[optind - 1]);
 		}
-		if (!first)
-			return wa_cli_usage("restore", "more than one target was given");
 		if (!good)
 			return wa_cli_usage("restore", "\"%s\" is not a value for that "
 								"option, or not one only", optarg);
@@ -517,6 +475,7 @@ wa_cmd_restore(int argc, char **argv)
 	restored->archive = wa_cli_archive(restored->archive);
 	if (check(&options) != WA_EXIT_OK)
 		return WA_EXIT_USAGE;
+	wa_process_heed();
 	code = restore(&options, &err);
 	free(options.mappings);
 	if (code == WA_OK)

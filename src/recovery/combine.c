@@ -203,7 +203,7 @@ run_program(const char *directory, const WaRestorePlan *plan,
 	else
 		code = make_arguments(directory, plan, argv, owned, &owned_count, err);
 	if (code == WA_OK)
-		code = wa_binaries_ask(binaries, argv, output, sizeof(output), &status,
+		code = wa_binaries_ask(binaries, argv, 0, output, sizeof(output), &status,
 							   err);
 	if (code == WA_OK && status != 0)
 	{

@@ -26,8 +26,6 @@ typedef struct WaCheck
 	char		detail[WA_CHECK_DETAIL_BYTES];
 } WaCheck;
 
-#define WA_CHECKS_MAX			12
-
 typedef struct WaDrill
 {
 	const char *archive;
@@ -38,6 +36,7 @@ typedef struct WaDrill
 	char		backup_id[WA_BASE_ID_BYTES];
 	char		backup_time[WA_BACKUP_TIME_BYTES];
 	char		target[200];	/* for people */
+	bool		latest;			/* all that there is: else nothing was lost */
 	uint32_t	server_version;
 	uint32_t	tli;
 	uint64_t	segments;
@@ -54,11 +53,20 @@ typedef struct WaDrill
 	uint64_t	recovered_lsn;	/* 0: not known */
 	bool		commit_known;
 	int64_t		commit_us;		/* of the last transaction that was replayed */
+
+	/*
+	 * what the archive had when the drill began: what it got meanwhile, and
+	 * was replayed, too, would have been lost
+	 */
+	uint64_t	archived_lsn;	/* the end of its last segment; 0: not known */
+	uint64_t	record_lsn;		/* the end of its last record; likewise */
+	bool		archived_known;
+	int64_t		archived_us;	/* its last transaction */
 	bool		primary_known;
-	uint64_t	primary_lsn;	/* where the primary was meanwhile */
+	uint64_t	primary_lsn;	/* where the primary was then */
 
 	size_t		checks_count;
-	WaCheck		checks[WA_CHECKS_MAX];
+	WaCheck    *checks;			/* malloc'ed */
 } WaDrill;
 
 /* Note a check; `format` is its detail. */
@@ -74,14 +82,37 @@ typedef struct WaDrillChecks
 	size_t		commands_count;
 	const char *const *commands;	/* programs */
 	const char *dbname;
+	uint64_t	until_ms;		/* of wa_cli_now_ms: what takes longer fails */
 } WaDrillChecks;
+
+/* What is to be drilled. */
+typedef struct WaDrillWanted
+{
+	WaRestore	restore;		/* but for its directories */
+	WaDrillChecks checks;		/* but for their time */
+	const char *const *settings;	/* "name = value" each, the last one NULL */
+	const char *user;			/* a superuser of the cluster; NULL: as usual */
+	const char *primary;		/* connection string; NULL: none is asked */
+	bool		behind_given;
+	uint64_t	most_behind;	/* bytes of WAL that may be missing */
+	int64_t		timeout_us;		/* of the recovery, and of the checks */
+	bool		talks;			/* show progress */
+} WaDrillWanted;
+
+/*
+ * Do it, in a private directory.  Everything that goes wrong is a failed
+ * check; the server has ended on return, the files are still there.
+ */
+extern void wa_drill_run(const WaDrillWanted *wanted, const char *scratch,
+						 const WaBinaries *binaries, WaDrill *drill);
 
 /* Check a server that has opened; it still runs then. */
 extern void wa_drill_check_open(WaDrill *drill, WaInstance *instance,
 								const WaDrillChecks *checks);
 
 /* Check the files of one that was shut down. */
-extern void wa_drill_check_files(WaDrill *drill, const WaInstance *instance);
+extern void wa_drill_check_files(WaDrill *drill, const WaInstance *instance,
+								 const WaDrillChecks *checks);
 
 /* The report, for people, for programs, and to look at. */
 extern void wa_drill_print_text(const WaDrill *drill, FILE *to);

@@ -53,25 +53,36 @@ recovery_ms(const WaDrill *drill)
 	return sum;
 }
 
-/* How long before the drill the last recovered transaction was; -1: unknown. */
+/*
+ * How long before the drill the last transaction in the archive was; -1:
+ * unknown, or it was not meant to come that far.
+ */
 static int64_t
 behind_ms(const WaDrill *drill)
 {
-	return drill->commit_known && drill->commit_us <= drill->begun_us ?
-		(drill->begun_us - drill->commit_us) / 1000 : -1;
+	if (!drill->latest || !drill->archived_known)
+		return -1;
+	return drill->archived_us < drill->begun_us ?
+		(drill->begun_us - drill->archived_us) / 1000 : 0;
 }
 
 static bool
 behind_bytes(const WaDrill *drill, uint64_t *bytes)
 {
-	if (!drill->primary_known || drill->recovered_lsn == 0)
-		return false;
-	*bytes = drill->primary_lsn > drill->recovered_lsn ?
-		drill->primary_lsn - drill->recovered_lsn : 0;
-	return true;
+	*bytes = drill->primary_lsn > drill->archived_lsn ?
+		drill->primary_lsn - drill->archived_lsn : 0;
+	return drill->primary_known;
 }
 
 /* ---- text ------------------------------------------------------------------- */
+
+static void
+print_line(FILE *to, const char *name, const char *value)
+{
+	fprintf(to, "%s: ", name);
+	wa_text_print(to, value);
+	fprintf(to, "\n");
+}
 
 void
 wa_drill_print_text(const WaDrill *drill, FILE *to)
@@ -85,17 +96,20 @@ wa_drill_print_text(const WaDrill *drill, FILE *to)
 	/* these two are read again: archive/drills.c */
 	fprintf(to, "walarch-drill: 1\nresult: %s\n",
 			drill->passed ? "passed" : "FAILED");
-	fprintf(to, "archive: %s\nbegun: %s\n", drill->archive,
-			wa_cli_time_text(drill->begun_us, true, text));
+	print_line(to, "archive", drill->archive);
+	print_line(to, "begun", wa_cli_time_text(drill->begun_us, true, text));
 	if (drill->backup_id[0] != '\0')
-		fprintf(to, "backup: %s, ended %s, PostgreSQL %" PRIu32 "\n"
-				"target: %s\ntimeline: %" PRIu32 "\n"
-				"segments: %" PRIu64 "\nsize: %s\n", drill->backup_id,
-				drill->backup_time, drill->server_version / 10000,
-				drill->target, drill->tli, drill->segments,
+	{
+		fprintf(to, "backup: %s, ended %s, PostgreSQL %" PRIu32 "\n",
+				drill->backup_id, drill->backup_time,
+				drill->server_version / 10000);
+		print_line(to, "target", drill->target);
+		fprintf(to, "timeline: %" PRIu32 "\nsegments: %" PRIu64
+				"\nsize: %s\n", drill->tli, drill->segments,
 				wa_text_of_size(drill->raw_bytes, size));
+	}
 	if (drill->preloads[0] != '\0')
-		fprintf(to, "not loaded: %s\n", drill->preloads);
+		print_line(to, "not loaded", drill->preloads);
 
 	fprintf(to, "\nRecovery time\n");
 	for (int i = 0; i < PARTS; i++)
@@ -113,12 +127,14 @@ wa_drill_print_text(const WaDrill *drill, FILE *to)
 		fprintf(to, "  recovered to " WA_LSN_FORMAT "\n",
 				WA_LSN_ARGS(drill->recovered_lsn));
 	if (drill->commit_known)
-		fprintf(to, "  last transaction %s, %.1f s before the drill (RPO, if "
-				"the server is not idle)\n",
-				wa_cli_time_text(drill->commit_us, true, text),
-				(double) (drill->begun_us - drill->commit_us) / 1000000);
+		fprintf(to, "  last transaction %s\n",
+				wa_cli_time_text(drill->commit_us, true, text));
+	if (behind_ms(drill) >= 0)
+		fprintf(to, "  when the drill began, the last transaction in the "
+				"archive was %.1f s old (RPO, if the server is not idle)\n",
+				(double) behind_ms(drill) / 1000);
 	if (behind_bytes(drill, &bytes))
-		fprintf(to, "  %s of WAL behind the primary, which was at "
+		fprintf(to, "  the archive was %s of WAL behind the primary, at "
 				WA_LSN_FORMAT " (RPO)\n", wa_text_of_size(bytes, size),
 				WA_LSN_ARGS(drill->primary_lsn));
 
@@ -256,7 +272,7 @@ draw_time(const WaDrill *drill, FILE *to)
 	fprintf(to, "</svg>\n");
 }
 
-/* The backup, the WAL behind it, and what would have been lost. */
+/* The backup, the WAL behind it, and what is not in the archive. */
 static void
 draw_line(const WaDrill *drill, FILE *to)
 {
@@ -264,19 +280,21 @@ draw_line(const WaDrill *drill, FILE *to)
 	char		commit[WA_TIME_TEXT_BYTES];
 	char		now[WA_TIME_TEXT_BYTES];
 	int64_t		from;
+	int64_t		end;
 	double		at;
 
 	if (!wa_backuphistory_time(drill->backup_time, &from) ||
-		!drill->commit_known || drill->begun_us <= from ||
-		drill->commit_us > drill->begun_us)
+		behind_ms(drill) < 0 || drill->begun_us <= from)
 		return;
-	at = drill->commit_us > from ? (double) (drill->commit_us - from) *
+	end = drill->begun_us - behind_ms(drill) * 1000;
+	at = end > from ? (double) (end - from) *
 		(WIDTH - 20) / (double) (drill->begun_us - from) : 0;
 	fprintf(to, "<svg width=\"%d\" height=\"90\" role=\"img\">\n"
 			"<rect x=\"10\" y=\"30\" width=\"%.1f\" height=\"14\" "
 			"fill=\"#66c2a5\"><title>recovered</title></rect>\n"
 			"<rect x=\"%.1f\" y=\"30\" width=\"%.1f\" height=\"14\" "
-			"fill=\"#d9534f\"><title>not in the archive</title></rect>\n",
+			"fill=\"#d9534f\"><title>nothing of this was in the archive when the "
+			"drill began</title></rect>\n",
 			WIDTH, at, 10 + at, WIDTH - 20 - at);
 	fprintf(to, "<text x=\"10\" y=\"22\">backup %s</text>\n"
 			"<text x=\"%.1f\" y=\"62\" text-anchor=\"%s\">last transaction "
@@ -284,7 +302,7 @@ draw_line(const WaDrill *drill, FILE *to)
 			"<text x=\"%d\" y=\"82\" text-anchor=\"end\">drill %s</text>\n"
 			"</svg>\n", wa_cli_time_text(from, true, backup), 10 + at,
 			at > WIDTH / 2 ? "end" : "start",
-			wa_cli_time_text(drill->commit_us, true, commit), WIDTH - 10,
+			wa_cli_time_text(end, true, commit), WIDTH - 10,
 			wa_cli_time_text(drill->begun_us, true, now));
 }
 
@@ -331,12 +349,14 @@ wa_drill_print_html(const WaDrill *drill, FILE *to)
 	snprintf(text, sizeof(text), WA_LSN_FORMAT,
 			 WA_LSN_ARGS(drill->recovered_lsn));
 	print_row(to, "Recovered to", drill->recovered_lsn != 0 ? text : "?");
+	if (drill->commit_known)
+		print_row(to, "Last transaction",
+				  wa_cli_time_text(drill->commit_us, true, time));
 	if (behind_ms(drill) >= 0)
 	{
-		snprintf(text, sizeof(text), "%s, %.1f s before the drill",
-				 wa_cli_time_text(drill->commit_us, true, time),
+		snprintf(text, sizeof(text), "%.1f s old when the drill began",
 				 (double) behind_ms(drill) / 1000);
-		print_row(to, "Last transaction", text);
+		print_row(to, "The last one in the archive", text);
 	}
 	if (behind_bytes(drill, &bytes))
 		print_row(to, "Behind the primary", wa_text_of_size(bytes, size));

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +20,9 @@
 
 #define PORT		"5432"		/* part of the name of the socket only */
 #define LINE_BYTES	1000
+#define ORIGINS		"1000"
+#define SPARE		10
+#define ANSWER_MS	60000
 
 static const char *
 file_of(const WaInstance *instance, const char *name, char *path)
@@ -54,17 +58,44 @@ put_limits(const WaInstance *instance, FILE *to)
 
 	/* the labels are those of the C locale */
 	(void) setenv("LC_ALL", "C", 1);
-	if (wa_binaries_ask(instance->binaries, argv, text, sizeof(text), &status,
-						&ignored) != WA_OK || status != 0)
+	if (wa_binaries_ask(instance->binaries, argv, 0, text, sizeof(text),
+						&status, &ignored) != WA_OK || status != 0)
 		return;
 	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
 	{
 		const char *at = strstr(text, limits[i].label);
 
+		/* a few more, for what the server keeps for itself */
 		if (at != NULL)
 			fprintf(to, "%s = %ld\n", limits[i].setting,
-					strtol(at + strlen(limits[i].label), NULL, 10));
+					strtol(at + strlen(limits[i].label), NULL, 10) + SPARE);
 	}
+}
+
+/*
+ * These it must not have too few of, either, and nobody notes how many there
+ * were: replication origins that have to be followed.
+ */
+static void
+put_origins(const WaInstance *instance, FILE *to)
+{
+	fprintf(to, "max_replication_slots = " ORIGINS "\n");
+	if (instance->version >= 180000)
+		fprintf(to, "max_active_replication_origins = " ORIGINS "\n");
+}
+
+/* As a setting's value. */
+static void
+put_path(FILE *to, const char *name, const char *directory, const char *file)
+{
+	fprintf(to, "%s = '", name);
+	for (const char *c = directory; *c != '\0'; c++)
+	{
+		if (*c == '\'' || *c == '\\')
+			fputc(*c, to);
+		fputc(*c, to);
+	}
+	fprintf(to, "%s'\n", file);
 }
 
 static FILE *
@@ -94,7 +125,6 @@ wa_instance_configure(const WaInstance *instance, const char *const *more,
 					  WaError *err)
 {
 	char		path[PATH_MAX];
-	char		quoted[PATH_MAX];
 	FILE	   *to = create(instance, "pg_hba.conf", path, err);
 
 	/* whoever can enter the directory of the socket is who made it */
@@ -106,22 +136,23 @@ wa_instance_configure(const WaInstance *instance, const char *const *more,
 		finish(to, path, err) != WA_OK ||
 		(to = create(instance, "postgresql.conf", path, err)) == NULL)
 		return err->code;
-	snprintf(quoted, sizeof(quoted), "%.3000s", instance->place);
 	put_limits(instance, to);
+	put_origins(instance, to);
+	/* what follows counts more */
+	for (; more != NULL && *more != NULL; more++)
+		fprintf(to, "%s\n", *more);
+	put_path(to, "unix_socket_directories", instance->place, "");
+	put_path(to, "hba_file", instance->place, "/pg_hba.conf");
+	put_path(to, "ident_file", instance->place, "/pg_ident.conf");
 	fprintf(to, "listen_addresses = ''\n"
 			"port = " PORT "\n"
-			"unix_socket_directories = '%s'\n"
 			"unix_socket_permissions = 0700\n"
-			"hba_file = '%s/pg_hba.conf'\n"
-			"ident_file = '%s/pg_ident.conf'\n"
 			"external_pid_file = ''\n"
 			"ssl = off\n"
 			/* wherever it runs: this needs no /dev/shm, and leaves nothing */
 			"dynamic_shared_memory_type = mmap\n"
 			"archive_mode = off\n"
-			"shared_preload_libraries = ''\n"
-			"session_preload_libraries = ''\n"
-			"local_preload_libraries = ''\n"
+			"huge_pages = off\n"
 			"max_logical_replication_workers = 0\n"
 			"autovacuum = off\n"
 			"hot_standby = off\n"
@@ -130,10 +161,7 @@ wa_instance_configure(const WaInstance *instance, const char *const *more,
 			"log_line_prefix = '%%n '\n"
 			"log_min_messages = warning\n"
 			"lc_messages = 'C'\n"
-			"synchronous_standby_names = ''\n",
-			quoted, quoted, quoted);
-	for (; more != NULL && *more != NULL; more++)
-		fprintf(to, "%s\n", *more);
+			"synchronous_standby_names = ''\n");
 	return finish(to, path, err);
 }
 
@@ -167,8 +195,7 @@ wa_instance_start(WaInstance *instance, WaError *err)
 
 /* One line of the log: "1790000000.123 LOG:  ..." */
 static void
-read_line(const char *line, WaInstanceTimes *times, char *last,
-		  size_t last_bytes)
+read_line(WaInstance *instance, const char *line)
 {
 	static const struct
 	{
@@ -182,97 +209,234 @@ read_line(const char *line, WaInstanceTimes *times, char *last,
 		{"LOG:  database system is ready to accept connections",
 		offsetof(WaInstanceTimes, ready)}
 	};
-	double		seconds = strtod(line, NULL);
+	char	   *message;
+	double		seconds = strtod(line, &message);
 
+	/* what restore_command says explains what the server says next */
+	if (strncmp(line, "walarch get: ", 13) == 0 &&
+		strstr(line, "hint: ") == NULL)
+		snprintf(instance->said, sizeof(instance->said), "%.*s",
+				 (int) strcspn(line, "\n"), line);
+	if (*message != ' ')
+		return;
+	message++;
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
-		if (strstr(line, events[i].message) != NULL)
-			*(int64_t *) ((char *) times + events[i].offset) =
+		if (strncmp(message, events[i].message,
+					strlen(events[i].message)) == 0)
+			*(int64_t *) ((char *) &instance->times + events[i].offset) =
 				(int64_t) (seconds * 1000);
-	/* what comes first explains what follows */
-	if ((strstr(line, " FATAL:  ") != NULL || strstr(line, " PANIC:  ") != NULL) &&
-		last[0] == '\0')
-		snprintf(last, last_bytes, "%.*s", (int) strcspn(line, "\n"), line);
+	/* the first one explains those that follow */
+	if ((strncmp(message, "FATAL:  ", 8) == 0 ||
+		 strncmp(message, "PANIC:  ", 8) == 0) && instance->fatal[0] == '\0')
+		snprintf(instance->fatal, sizeof(instance->fatal), "%.*s%s%s",
+				 (int) strcspn(message, "\n"), message,
+				 instance->said[0] != '\0' ? "; before that: " : "",
+				 instance->said);
 }
 
+/* What has been added to the log since. */
 static void
-read_log(const WaInstance *instance, WaInstanceTimes *times, char *last,
-		 size_t last_bytes)
+read_log(WaInstance *instance)
 {
 	char		path[PATH_MAX];
 	char		line[LINE_BYTES];
 	FILE	   *from = fopen(file_of(instance, "log", path), "re");
 
-	last[0] = '\0';
-	memset(times, 0, sizeof(*times));
-	while (from != NULL && fgets(line, sizeof(line), from) != NULL)
-		read_line(line, times, last, last_bytes);
-	if (from != NULL)
-		fclose(from);
+	if (from == NULL)
+		return;
+	if (fseek(from, instance->log_read, SEEK_SET) == 0)
+		while (fgets(line, sizeof(line), from) != NULL)
+		{
+			size_t		length = strlen(line);
+
+			/* a line that is being written is read again */
+			if (line[length - 1] != '\n' && length + 1 < sizeof(line))
+				break;
+			instance->log_read += (long) length;
+			read_line(instance, line);
+		}
+	fclose(from);
 }
 
 WaCode
-wa_instance_look(WaInstance *instance, WaInstanceTimes *times, WaError *err)
+wa_instance_look(WaInstance *instance, WaError *err)
 {
-	char		last[400];
 	int			status;
+	bool		ended = waitpid(instance->pid, &status, WNOHANG) ==
+		instance->pid;
 
-	if (waitpid(instance->pid, &status, WNOHANG) == instance->pid)
-	{
-		instance->pid = 0;
-		read_log(instance, times, last, sizeof(last));
-		return wa_fail(err, WA_DAMAGED, "the server ended before it opened: "
-					   "%s", last[0] != '\0' ? last :
-					   "its log does not say why");
-	}
-	read_log(instance, times, last, sizeof(last));
-	return WA_OK;
+	read_log(instance);
+	if (!ended)
+		return WA_OK;
+	instance->pid = 0;
+	return wa_fail(err, WA_DAMAGED, "the server ended before it opened: %s",
+				   instance->fatal[0] != '\0' ? instance->fatal :
+				   "its log does not say why");
 }
 
 void
 wa_instance_stop(WaInstance *instance, bool at_once)
 {
 	int			status;
+	WaError		ignored;
 
 	if (instance->pid <= 0)
 		return;
 	kill(instance->pid, at_once ? SIGQUIT : SIGINT);
 	while (waitpid(instance->pid, &status, 0) < 0 && errno == EINTR)
-		;
+		/* we were told to end, and cannot wait for a checkpoint */
+		if (wa_process_told(&ignored) != WA_OK)
+			kill(instance->pid, SIGQUIT);
 	instance->pid = 0;
 }
 
+/* ---- sessions --------------------------------------------------------------- */
+
+/* Settings of a session; they count more than those of a role or database. */
+#define SESSION_OPTIONS \
+	"-c default_transaction_read_only=off -c session_preload_libraries= " \
+	"-c local_preload_libraries= -c statement_timeout=0 -c lock_timeout=0 " \
+	"-c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0"
+#define SESSION_OPTIONS_17	" -c event_triggers=off -c transaction_timeout=0"
+
+/* Is it the server on this copy?  Its primary has the same identifier. */
 static WaCode
-try_user(WaInstance *instance, const char *user, const char *dbname,
-		 PGconn **connection, WaError *err)
+check_self(const WaInstance *instance, PGconn *connection, WaError *err)
+{
+	struct stat wanted;
+	struct stat found;
+	PGresult   *row;
+	bool		same;
+
+	if (wa_server_ask(connection, "SELECT pg_catalog.current_setting("
+					  "'data_directory')", ANSWER_MS, &row, err) != WA_OK)
+		return err->code;
+	same = stat(instance->data, &wanted) == 0 &&
+		stat(PQgetvalue(row, 0, 0), &found) == 0 &&
+		wanted.st_dev == found.st_dev && wanted.st_ino == found.st_ino;
+	if (!same)
+		wa_fail(err, WA_CHANGED, "another server answered, on \"%.300s\"",
+				PQgetvalue(row, 0, 0));
+	PQclear(row);
+	return same ? WA_OK : err->code;
+}
+
+static WaCode
+connect_as(const WaInstance *instance, const char *user, const char *dbname,
+		   PGconn **connection, WaError *err)
 {
 	const WaServer server = {
 		.dbname = dbname,
+		.plain = true,
 		.host = instance->place,
 		.port = PORT,
 		.user = user
 	};
 
-	if (user == NULL || user[0] == '\0')
-		return wa_fail(err, WA_INVALID, "no user");
 	if (wa_server_connect(&server, false, connection, err) != WA_OK)
 		return err->code;
-	snprintf(instance->user, sizeof(instance->user), "%.63s", user);
-	return WA_OK;
+	if (check_self(instance, *connection, err) == WA_OK)
+		return WA_OK;
+	PQfinish(*connection);
+	*connection = NULL;
+	return err->code;
 }
 
 WaCode
 wa_instance_connect(WaInstance *instance, const char *dbname,
 					PGconn **connection, WaError *err)
 {
+	return connect_as(instance, instance->user, dbname, connection, err);
+}
+
+/*
+ * The first who can connect of those who usually are superusers, unless one
+ * was named.  Who is none may not set what our sessions bring.
+ */
+static WaCode
+find_superuser(WaInstance *instance, const char *dbname, WaError *err)
+{
 	const struct passwd *self = getpwuid(geteuid());
 	const char *const users[] = {
-		instance->user, getenv("PGUSER"), "postgres",
-		self != NULL ? self->pw_name : NULL
+		"postgres", self != NULL ? self->pw_name : "postgres"
 	};
+	PGconn	   *connection;
+	WaCode		code = WA_OK;
 
+	if (instance->user[0] != '\0')
+		return WA_OK;
 	for (size_t i = 0; i < sizeof(users) / sizeof(users[0]); i++)
-		if (try_user(instance, users[i], dbname, connection, err) == WA_OK)
-			return WA_OK;
+	{
+		code = connect_as(instance, users[i], dbname, &connection, err);
+		if (code != WA_OK)
+			continue;
+		PQfinish(connection);
+		snprintf(instance->user, sizeof(instance->user), "%.63s", users[i]);
+		return WA_OK;
+	}
 	wa_hint(err, "Name a superuser of the cluster: --username.");
-	return err->code;
+	return code;
+}
+
+/*
+ * In one database.  Statements about event triggers fire none.  From 17 on a
+ * setting of the session does that.
+ */
+static WaCode
+disable_triggers(WaInstance *instance, const char *dbname, WaError *err)
+{
+	PGconn	   *connection;
+	PGresult   *result;
+	WaCode		code = wa_instance_connect(instance, dbname, &connection, err);
+
+	if (code != WA_OK)
+		return code;
+	result = PQexec(connection, "DO $$ DECLARE it name; BEGIN "
+					"FOR it IN SELECT evtname FROM pg_catalog.pg_event_trigger "
+					"WHERE evtenabled <> 'D' LOOP EXECUTE pg_catalog.format("
+					"'ALTER EVENT TRIGGER %I DISABLE', it); END LOOP; END $$");
+	if (PQresultStatus(result) != PGRES_COMMAND_OK)
+		code = wa_server_fail(err, "event triggers could not be disabled",
+							  PQerrorMessage(connection));
+	PQclear(result);
+	PQfinish(connection);
+	return code;
+}
+
+static WaCode
+disable_all_triggers(WaInstance *instance, const char *dbname, WaError *err)
+{
+	PGconn	   *connection;
+	PGresult   *result;
+	WaCode		code = wa_instance_connect(instance, dbname, &connection, err);
+
+	if (code != WA_OK)
+		return code;
+	result = PQexec(connection, "SELECT datname FROM pg_catalog.pg_database "
+					"WHERE datallowconn");
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		code = wa_server_fail(err, "databases could not be listed",
+							  PQerrorMessage(connection));
+	for (int i = 0; i < PQntuples(result) && code == WA_OK; i++)
+		code = disable_triggers(instance, PQgetvalue(result, i, 0), err);
+	PQclear(result);
+	PQfinish(connection);
+	return code;
+}
+
+WaCode
+wa_instance_open(WaInstance *instance, const char *dbname, WaError *err)
+{
+	bool		later = instance->version >= 170000;
+
+	wa_server_forget_environment();
+	setenv("PGHOST", instance->place, 1);
+	setenv("PGPORT", PORT, 1);
+	setenv("PGDATABASE", dbname, 1);
+	setenv("PGOPTIONS", later ? SESSION_OPTIONS SESSION_OPTIONS_17 :
+		   SESSION_OPTIONS, 1);
+	if (find_superuser(instance, dbname, err) != WA_OK)
+		return err->code;
+	setenv("PGUSER", instance->user, 1);
+	return later ? WA_OK : disable_all_triggers(instance, dbname, err);
 }

@@ -4,7 +4,9 @@
  *	  reaches nobody.
  *
  * It has a configuration of its own: no TCP, no archiving, no preloaded
- * libraries, no replication, no autovacuum.
+ * libraries, no replication, no autovacuum.  Nor does what is set for a role
+ * or a database count: our sessions, and those of programs that we run, bring
+ * settings of their own, by the environment.
  */
 #ifndef WA_RECOVERY_INSTANCE_H
 #define WA_RECOVERY_INSTANCE_H
@@ -15,15 +17,6 @@
 #include "recovery/binaries.h"
 #include "recovery/server.h"
 
-typedef struct WaInstance
-{
-	const WaBinaries *binaries;
-	char		data[PATH_MAX]; /* data directory */
-	char		place[PATH_MAX];	/* private directory: socket, log, settings */
-	pid_t		pid;			/* of the postmaster; 0: it does not run */
-	char		user[64];		/* a superuser of it */
-} WaInstance;
-
 /* When what happened, in milliseconds since 1970; 0: not yet, or never. */
 typedef struct WaInstanceTimes
 {
@@ -33,9 +26,25 @@ typedef struct WaInstanceTimes
 	int64_t		ready;
 } WaInstanceTimes;
 
+typedef struct WaInstance
+{
+	const WaBinaries *binaries;
+	char		data[PATH_MAX]; /* data directory */
+	char		place[PATH_MAX];	/* private directory: socket, log, settings */
+	uint32_t	version;		/* as PG_VERSION_NUM */
+	pid_t		pid;			/* of the postmaster; 0: it does not run */
+	char		user[64];		/* a superuser of it; empty: find one */
+
+	/* what its log has told so far */
+	WaInstanceTimes times;
+	long		log_read;		/* in bytes */
+	char		said[300];		/* the last word of restore_command */
+	char		fatal[800];		/* why it ended */
+} WaInstance;
+
 /*
  * Write its configuration.  `more` are settings "name = value", NULL at the
- * end.
+ * end; they count less than those that keep it by itself.
  */
 extern WaCode wa_instance_configure(const WaInstance *instance,
 									const char *const *more, WaError *err);
@@ -44,13 +53,19 @@ extern WaCode wa_instance_configure(const WaInstance *instance,
 extern WaCode wa_instance_start(WaInstance *instance, WaError *err);
 
 /*
- * Look after it: *times is what its log tells so far.  WA_DAMAGED when it has
+ * Look after it: `times` is what its log tells so far.  WA_DAMAGED when it has
  * ended, with the reason from its log.
  */
-extern WaCode wa_instance_look(WaInstance *instance, WaInstanceTimes *times,
+extern WaCode wa_instance_look(WaInstance *instance, WaError *err);
+
+/*
+ * From here on the environment leads to this server, and nowhere else.  Event
+ * triggers, which could reach anything, do not fire.
+ */
+extern WaCode wa_instance_open(WaInstance *instance, const char *dbname,
 							   WaError *err);
 
-/* Connect, as the first superuser of those that are usual. */
+/* Connect; WA_CHANGED when it is not this server that answers. */
 extern WaCode wa_instance_connect(WaInstance *instance, const char *dbname,
 								  PGconn **connection, WaError *err);
 

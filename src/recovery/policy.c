@@ -26,23 +26,23 @@ static const char query[] =
 "coalesce(pg_catalog.current_setting('walarch.retention_window', true), '0'), "
 "coalesce(pg_catalog.current_setting('walarch.retention_size', true), '0')";
 
-static WaCode
-check_archive(const char *archive, uint64_t system_identifier, WaError *err)
+WaCode
+wa_policy_same_cluster(const char *archive, uint64_t system_identifier,
+					   WaError *err)
 {
 	WaStoreOptions options = {0};
 	WaStore    *store;
 	WaMarker	marker;
+	WaCode		code;
 
 	if (wa_store_dir_open(archive, &options, &store, err) != WA_OK)
 		return err->code;
-	if (wa_identity_read(store, archive, &marker, err) == WA_OK)
-		(void) wa_identity_check(&marker, archive, system_identifier,
+	code = wa_identity_read(store, archive, &marker, err);
+	if (code == WA_OK)
+		code = wa_identity_check(&marker, archive, system_identifier,
 								 marker.segment_bytes, err);
-	else
-		system_identifier = 0;
 	wa_store_close(store);
-	return system_identifier == 0 ||
-		marker.system_identifier != system_identifier ? err->code : WA_OK;
+	return code;
 }
 
 WaCode
@@ -96,7 +96,7 @@ wa_policy_ask(const WaServer *server, const char *archive,
 				"--retention-window; --dbname, --host, --port and --username "
 				"say where to find a database with the extension walarch.");
 	return code != WA_OK ? code :
-		check_archive(archive, policy->system_identifier, err);
+		wa_policy_same_cluster(archive, policy->system_identifier, err);
 }
 
 WaCode

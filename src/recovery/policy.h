@@ -20,6 +20,10 @@ typedef struct WaServerPolicy
 	char		size[WA_SETTING_BYTES];
 } WaServerPolicy;
 
+/* Is the archive that of this cluster?  WA_WRONG_CLUSTER when it is not. */
+extern WaCode wa_policy_same_cluster(const char *archive,
+									 uint64_t system_identifier, WaError *err);
+
 /*
  * Ask it.  WA_INVALID when it cannot be reached or asked; WA_WRONG_CLUSTER
  * when the archive is that of another cluster.

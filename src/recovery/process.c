@@ -6,12 +6,56 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "cli/cli.h"
+
+#define LOOK_EVERY_MS	100
+#define END_MS			5		/* from the end of output to that of a program */
+#define GRACE_MS		3000	/* between SIGTERM and SIGKILL */
+
+/* ---- being told to end ------------------------------------------------------ */
+
+static const int heeded[] = {SIGINT, SIGTERM, SIGHUP};
+static volatile sig_atomic_t told;
+
+static void
+note_signal(int number)
+{
+	told = number;
+}
+
+static void
+set_signals(void (*handler) (int))
+{
+	struct sigaction action = {.sa_handler = handler};
+
+	for (size_t i = 0; i < sizeof(heeded) / sizeof(heeded[0]); i++)
+		(void) sigaction(heeded[i], &action, NULL);
+}
+
+void
+wa_process_heed(void)
+{
+	set_signals(note_signal);
+}
+
+WaCode
+wa_process_told(WaError *err)
+{
+	int			number = told;
+
+	if (number == 0)
+		return WA_OK;
+	return wa_fail(err, WA_CANCELLED, "ended by signal %d (%s)", number,
+				   strsignal(number));
+}
 
 /* ---- a part of our own work in another process ------------------------------ */
 
@@ -32,7 +76,10 @@ wa_process_fork(WaProcess *process, WaError *err)
 		return err->code;
 	}
 	if (process->pid == 0)
+	{
 		(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+		set_signals(SIG_DFL);
+	}
 	close(fds[process->pid == 0 ? 0 : 1]);
 	process->report = fds[process->pid == 0 ? 1 : 0];
 	return WA_OK;
@@ -94,6 +141,7 @@ WaCode
 wa_program_start(const char *path, const char *const *argv, int output,
 				 int last, pid_t *pid, WaError *err)
 {
+	pid_t		parent = getpid();
 	int			null;
 
 	fflush(NULL);
@@ -103,47 +151,115 @@ wa_program_start(const char *path, const char *const *argv, int output,
 	if (*pid > 0)
 		return WA_OK;
 	(void) prctl(PR_SET_PDEATHSIG, last);
+	/* a group of its own, to be ended with all that it starts */
+	(void) setpgid(0, 0);
 	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (null >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
+	/* we may have died before we asked for the signal */
+	if (getppid() == parent && null >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
 		dup2(output, STDOUT_FILENO) >= 0 && dup2(output, STDERR_FILENO) >= 0)
 		execv(path, (char *const *) argv);
 	_exit(127);
 }
 
+/* What a program has said since; false when it will say no more. */
+static bool
+take_output(int fd, char *text, size_t bytes, size_t *length)
+{
+	char		some[4096];
+	ssize_t		got;
+
+	while ((got = read(fd, some, sizeof(some))) > 0)
+	{
+		size_t		room = bytes - 1 - *length;
+		size_t		taken = (size_t) got < room ? (size_t) got : room;
+
+		memcpy(text + *length, some, taken);
+		*length += taken;
+		text[*length] = '\0';
+	}
+	return got < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+/* Has it ended? */
+static bool
+has_ended(pid_t pid, int *status)
+{
+	if (waitpid(pid, status, WNOHANG) != pid)
+		return false;
+	*status = WIFEXITED(*status) ? WEXITSTATUS(*status) :
+		128 + WTERMSIG(*status);
+	return true;
+}
+
+/* End it with all that it has started, by force if need be. */
+static void
+end_program(pid_t pid)
+{
+	uint64_t	since = wa_cli_now_ms();
+	int			status;
+
+	(void) setpgid(pid, pid);
+	kill(-pid, SIGTERM);
+	while (!has_ended(pid, &status))
+	{
+		if (wa_cli_now_ms() - since >= GRACE_MS)
+			kill(-pid, SIGKILL);
+		(void) poll(NULL, 0, LOOK_EVERY_MS);
+	}
+	kill(-pid, SIGKILL);
+}
+
+/* Until it ends: one that it has left behind may hold its output open. */
+static WaCode
+wait_program(pid_t pid, const char *path, int fd, uint64_t most_ms,
+			 char *text, size_t bytes, int *status, WaError *err)
+{
+	uint64_t	since = wa_cli_now_ms();
+	size_t		length = 0;
+	struct pollfd output = {.fd = fd, .events = POLLIN};
+	bool		talks = true;
+
+	while (!has_ended(pid, status))
+	{
+		WaCode		code = wa_process_told(err);
+
+		if (code == WA_OK && most_ms > 0 && wa_cli_now_ms() - since >= most_ms)
+			code = wa_fail(err, WA_STUCK, "\"%s\" did not end in the time that "
+						   "it was given", path);
+		if (code != WA_OK)
+		{
+			end_program(pid);
+			return code;
+		}
+		(void) poll(&output, talks ? 1 : 0, talks ? LOOK_EVERY_MS : END_MS);
+		talks = talks && take_output(fd, text, bytes, &length);
+	}
+	if (talks)
+		(void) take_output(fd, text, bytes, &length);
+	return WA_OK;
+}
+
 WaCode
-wa_program_run(const char *path, const char *const *argv, char *text,
-			   size_t bytes, int *status, WaError *err)
+wa_program_run(const char *path, const char *const *argv, uint64_t most_ms,
+			   char *text, size_t bytes, int *status, WaError *err)
 {
 	int			fds[2];
-	size_t		length = 0;
-	char		some[512];
-	ssize_t		got;
 	pid_t		pid;
+	WaCode		code;
 
 	text[0] = '\0';
 	if (pipe2(fds, O_CLOEXEC) != 0)
 		return wa_fail_errno(err, errno, "could not make a pipe");
-	if (wa_program_start(path, argv, fds[1], SIGTERM, &pid, err) != WA_OK)
-	{
-		close(fds[0]);
-		close(fds[1]);
-		return err->code;
-	}
+	/* the program's end is as programs expect it */
+	code = fcntl(fds[0], F_SETFL, O_NONBLOCK) == 0 ?
+		wa_program_start(path, argv, fds[1], SIGTERM, &pid, err) :
+		wa_fail_errno(err, errno, "could not make a pipe");
 	close(fds[1]);
-	while ((got = read(fds[0], some, sizeof(some))) > 0 ||
-		   (got < 0 && errno == EINTR))
-		for (ssize_t i = 0; i < got; i++)
-			if (length + 1 < bytes)
-				text[length++] = some[i];
-	text[length] = '\0';
+	if (code == WA_OK)
+		code = wait_program(pid, path, fds[0], most_ms, text, bytes, status,
+							err);
 	close(fds[0]);
-	while (waitpid(pid, status, 0) < 0)
-		if (errno != EINTR)
-			return wa_fail_errno(err, errno, "could not wait for \"%s\"",
-								 path);
-	*status = WIFEXITED(*status) ? WEXITSTATUS(*status) :
-		128 + WTERMSIG(*status);
-	return WA_OK;
+	return code;
 }
 
 void

@@ -8,9 +8,21 @@
 #define WA_RECOVERY_PROCESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "core/error.h"
+
+/* ---- being told to end ---- */
+
+/*
+ * From here on SIGINT, SIGTERM and SIGHUP are noted instead of ending us, so
+ * that what has been begun can be cleared away.
+ */
+extern void wa_process_heed(void);
+
+/* WA_CANCELLED when one of them came. */
+extern WaCode wa_process_told(WaError *err);
 
 /* ---- a part of our own work in another process ---- */
 
@@ -49,11 +61,12 @@ extern WaCode wa_program_start(const char *path, const char *const *argv,
 /*
  * Run one to its end, with the first `bytes` - 1 of what it says in a text.
  * *status is its exit status, 127 when it could not be run, 128 and its
- * number for a signal.
+ * number for a signal.  When we are told to end, or after `most_ms` (0: no
+ * limit), it is ended: WA_CANCELLED or WA_STUCK.
  */
 extern WaCode wa_program_run(const char *path, const char *const *argv,
-							 char *text, size_t bytes, int *status,
-							 WaError *err);
+							 uint64_t most_ms, char *text, size_t bytes,
+							 int *status, WaError *err);
 
 /* Make one line of what a program has said. */
 extern void wa_program_line(char *text);

@@ -356,7 +356,7 @@ verify(const char *directory, const WaBinaries *binaries, WaError *err)
 
 	if (!wa_binaries_have(binaries, argv[0]))
 		return WA_OK;
-	if (wa_binaries_ask(binaries, argv, output, sizeof(output), &status,
+	if (wa_binaries_ask(binaries, argv, 0, output, sizeof(output), &status,
 						err) != WA_OK)
 		return err->code;
 	if (status == 0)

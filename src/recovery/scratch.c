@@ -4,30 +4,21 @@
  */
 #include "recovery/scratch.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define OPEN_MAX_HERE	32
-
-WaCode
-wa_scratch_make(const char *below, char **path, WaError *err)
-{
-	size_t		bytes = strlen(below) + sizeof("/walarch-drill-XXXXXX");
-
-	*path = malloc(bytes);
-	if (*path == NULL)
-		return wa_fail(err, WA_NO_MEMORY, "out of memory");
-	snprintf(*path, bytes, "%s/walarch-drill-XXXXXX", below);
-	if (mkdtemp(*path) != NULL)
-		return WA_OK;
-	wa_fail_errno(err, errno, "could not create a directory in \"%s\"", below);
-	free(*path);
-	*path = NULL;
-	return err->code;
-}
+#define PREFIX			"walarch-drill-"
+#define RANDOM			"XXXXXX"
 
 static int
 remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
@@ -40,5 +31,67 @@ wa_scratch_remove(const char *path, WaError *err)
 {
 	if (nftw(path, remove_one, OPEN_MAX_HERE, FTW_DEPTH | FTW_PHYS) != 0)
 		return wa_fail_errno(err, errno, "could not remove \"%s\"", path);
+	return WA_OK;
+}
+
+/* One that its process has left, and only then: nobody holds the lock. */
+static void
+remove_left(const char *path)
+{
+	int			fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	WaError		ignored;
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() &&
+		flock(fd, LOCK_EX | LOCK_NB) == 0)
+		(void) wa_scratch_remove(path, &ignored);
+	close(fd);
+}
+
+static void
+sweep(const char *below)
+{
+	char		path[PATH_MAX];
+	struct dirent *entry;
+	DIR		   *dir = opendir(below);
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL)
+	{
+		if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) != 0 ||
+			strlen(entry->d_name) != strlen(PREFIX RANDOM))
+			continue;
+		if (snprintf(path, sizeof(path), "%s/%s", below, entry->d_name) <
+			(int) sizeof(path))
+			remove_left(path);
+	}
+	if (dir != NULL)
+		closedir(dir);
+}
+
+WaCode
+wa_scratch_make(const char *below, char **path, WaError *err)
+{
+	size_t		bytes = strlen(below) + sizeof("/" PREFIX RANDOM);
+	int			fd;
+
+	sweep(below);
+	*path = malloc(bytes);
+	if (*path == NULL)
+		return wa_fail(err, WA_NO_MEMORY, "out of memory");
+	snprintf(*path, bytes, "%s/" PREFIX RANDOM, below);
+	if (mkdtemp(*path) == NULL)
+	{
+		wa_fail_errno(err, errno, "could not create a directory in \"%s\"",
+					  below);
+		free(*path);
+		*path = NULL;
+		return err->code;
+	}
+	/* it stays open: the lock ends with the process */
+	fd = open(*path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		(void) flock(fd, LOCK_EX | LOCK_NB);
 	return WA_OK;
 }

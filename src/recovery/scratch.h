@@ -9,7 +9,8 @@
 
 /*
  * Make a directory of a new name below an existing one, for nobody else to
- * enter.  *path is malloc'ed.
+ * enter.  It is locked for as long as this process lives; those of processes
+ * that have been killed are removed.  *path is malloc'ed.
  */
 extern WaCode wa_scratch_make(const char *below, char **path, WaError *err);
 

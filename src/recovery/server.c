@@ -4,9 +4,16 @@
  */
 #include "recovery/server.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "cli/cli.h"
+
+extern char **environ;
+
+#define NAME_BYTES	100
 
 bool
 wa_server_option(WaServer *server, int letter, const char *value)
@@ -52,8 +59,9 @@ wa_server_connect(const WaServer *server, bool replication,
 {
 	const char *dbname = server->dbname;
 	const char *const keywords[] = {
-		"dbname", "host", "port", "user", "fallback_application_name",
-		replication ? "replication" : NULL, NULL
+		/* what a connection string says of it counts more */
+		"connect_timeout", "dbname", "host", "port", "user",
+		"fallback_application_name", replication ? "replication" : NULL, NULL
 	};
 
 	/* like the tools of PostgreSQL that work for a whole cluster */
@@ -62,11 +70,11 @@ wa_server_connect(const WaServer *server, bool replication,
 		dbname = "postgres";
 	{
 		const char *const values[] = {
-			dbname, server->host, server->port, server->user, "walarch",
-			"true", NULL
+			server->timeout, dbname, server->host, server->port, server->user,
+			"walarch", "true", NULL
 		};
 
-		*connection = PQconnectdbParams(keywords, values, 1);
+		*connection = PQconnectdbParams(keywords, values, !server->plain);
 	}
 	if (*connection == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory");
@@ -96,4 +104,60 @@ wa_server_setting(PGconn *connection, const char *name, char *value,
 		snprintf(value, bytes, "%s", PQgetvalue(result, 0, 0));
 	PQclear(result);
 	return good;
+}
+
+void
+wa_server_forget_environment(void)
+{
+	char	  **at = environ;
+
+	while (at != NULL && *at != NULL)
+	{
+		char		name[NAME_BYTES];
+		size_t		length = strcspn(*at, "=");
+
+		/* unsetenv moves up what follows */
+		if (strncmp(*at, "PG", 2) != 0 || length >= sizeof(name))
+			at++;
+		else
+		{
+			snprintf(name, sizeof(name), "%.*s", (int) length, *at);
+			unsetenv(name);
+		}
+	}
+}
+
+WaCode
+wa_server_ask(PGconn *connection, const char *question, uint64_t most_ms,
+			  PGresult **row, WaError *err)
+{
+	uint64_t	since = wa_cli_now_ms();
+	PGresult   *more;
+
+	*row = NULL;
+	if (PQsendQuery(connection, question) != 1)
+		return wa_server_fail(err, "the server could not be asked",
+							  PQerrorMessage(connection));
+	while (PQisBusy(connection))
+	{
+		struct pollfd answer = {.fd = PQsocket(connection), .events = POLLIN};
+		uint64_t	spent = wa_cli_now_ms() - since;
+
+		if (spent >= most_ms)
+			return wa_fail(err, WA_STUCK, "the server does not answer");
+		(void) poll(&answer, 1, (int) (most_ms - spent));
+		if (PQconsumeInput(connection) != 1)
+			break;
+	}
+	*row = PQgetResult(connection);
+	/* its end has come with it */
+	while ((more = PQgetResult(connection)) != NULL)
+		PQclear(more);
+	if (PQresultStatus(*row) == PGRES_TUPLES_OK && PQntuples(*row) == 1)
+		return WA_OK;
+	wa_server_fail(err, "the server could not be asked",
+				   PQerrorMessage(connection));
+	PQclear(*row);
+	*row = NULL;
+	return err->code;
 }

@@ -7,16 +7,19 @@
 
 #include <libpq-fe.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "core/error.h"
 
 /* How to reach the server; NULL: as libpq finds it. */
 typedef struct WaServer
 {
-	const char *dbname;			/* or a connection string */
+	const char *dbname;			/* or a connection string, unless `plain` */
+	bool		plain;
 	const char *host;
 	const char *port;
 	const char *user;
+	const char *timeout;		/* seconds to connect in */
 } WaServer;
 
 /*
@@ -39,6 +42,19 @@ extern bool wa_server_option(WaServer *server, int letter, const char *value);
  */
 extern WaCode wa_server_connect(const WaServer *server, bool replication,
 								PGconn **connection, WaError *err);
+
+/*
+ * From here on libpq, here and in programs that we run, finds nothing in the
+ * environment: neither a host nor anything else that could lead elsewhere.
+ */
+extern void wa_server_forget_environment(void);
+
+/*
+ * Ask for one row.  WA_STUCK when no answer comes in so many milliseconds;
+ * then the connection can only be closed.  On success the caller clears it.
+ */
+extern WaCode wa_server_ask(PGconn *connection, const char *question,
+							uint64_t most_ms, PGresult **row, WaError *err);
 
 /* WA_INVALID: "WHAT: MESSAGE", the message of libpq as one line. */
 extern WaCode wa_server_fail(WaError *err, const char *what,

@@ -390,6 +390,8 @@ wa_unpack(WaStore *store, const WaUnpackJob *jobs, size_t count, int most,
 				end_all(processes, started);
 			}
 		}
+		if (code == WA_OK && (code = wa_process_told(err)) != WA_OK)
+			end_all(processes, started);
 		running -= ended;
 		read_progress(fds[0], &done);
 		progress(arg, done);

@@ -238,6 +238,7 @@ typedef struct ProbeTask
 	char		path[WA_ARCHIVE_PATH_BYTES];
 	uint64		system_identifier;
 	uint32		segment_bytes;
+	int64		now_us;
 	WaProbe		probe;
 } ProbeTask;
 
@@ -248,7 +249,7 @@ probe_run(WaTask *task, WaWorker *worker)
 	ProbeTask  *self = (ProbeTask *) task;
 
 	wa_probe(self->path, self->system_identifier, self->segment_bytes,
-			 &worker->beat, &self->probe);
+			 self->now_us, &worker->beat, &self->probe);
 }
 
 static void
@@ -273,6 +274,7 @@ probe_archive(const char *path, WaProbe *probe, WaError *err)
 	strlcpy(task->path, path, sizeof(task->path));
 	task->system_identifier = GetSystemIdentifier();
 	task->segment_bytes = (uint32) wal_segment_size;
+	task->now_us = walarch_now_unix_us();
 	if (!walarch_in_thread(&task->task, PROBE_TIMEOUT_MS, err))
 	{
 		if (err->code == WA_STUCK)
@@ -364,11 +366,10 @@ check_directory(ReturnSetInfo *result)
 			  probe.empty ? "the directory is empty: the first archived file "
 			  "makes it the archive" : probe.error.message,
 			  probe.error.hint);
-	if (probe.drills.count > 0)
-		check_row(result, "drill", probe.drills.last_passed,
-				  wa_drills_text(&probe.drills, walarch_now_unix_us(), drills),
-				  "Read its report in drills/ of the archive, and drill "
-				  "again: until then nobody knows whether the backups can be "
+	if (wa_drills_text(&probe.drills, drills)[0] != '\0')
+		check_row(result, "drill", wa_drills_fine(&probe.drills), drills,
+				  "Read the last report in drills/ of the archive, and drill "
+				  "again, at least each quarter: until then nobody knows whether the backups can be "
 				  "restored.");
 	if (!probe.free_bytes_known)
 		return;
