@@ -127,7 +127,7 @@ $node = paused(restored('--target-lsn', $lsn, moved()));
 is(marks($node), 'first second', 'an LSN');
 like($node->{run}->{stdout}, qr/^backup     \Q$first\E/m, 'from the backup before it');
 like($node->{run}->{stdout}, qr/pg_wal_replay_resume/, 'it waits there, which was said');
-like(slurp_file($node->data_dir . '/postgresql.auto.conf'), qr/ --until 0{7}1\w{16} "%f" "%p"'/, 'with --until');
+like(slurp_file($node->data_dir . '/postgresql.auto.conf'), qr/ --until 0{7}1\w{16} --new-tablespaces empty "%f" "%p"'/, 'with --until');
 $node->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
 opened($node);
 $node->stop;

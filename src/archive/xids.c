@@ -23,11 +23,12 @@ typedef struct Search
 
 /* The last one counts. */
 static void
-take_record(void *arg, const WaRecord *record, uint64_t end_lsn)
+take_record(void *arg, const WaRecord *record, uint64_t lsn, uint64_t end_lsn)
 {
 	Search	   *self = arg;
 
-	if (record->xid != self->xid)
+	if (record->kind != WA_RECORD_END_OF_TRANSACTION ||
+		record->xid != self->xid)
 		return;
 	self->hit = true;
 	self->found->end_lsn = end_lsn;
@@ -79,7 +80,7 @@ look_between(const WaScanResult *first, const WaScanResult *second,
 	(void) wa_chain_add(&chain, first, &crossed);
 	if (wa_chain_add(&chain, second, &crossed) == WA_JOINT_GOOD &&
 		crossed.record.kind == WA_RECORD_END_OF_TRANSACTION)
-		take_record(search, &crossed.record, crossed.end_lsn);
+		take_record(search, &crossed.record, 0, crossed.end_lsn);
 }
 
 WaCode

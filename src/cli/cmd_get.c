@@ -365,6 +365,11 @@ wa_cmd_get(int argc, char **argv)
 	{
 		handle_signals(options.destination);
 		code = get(&options, !asker.beyond_until, &err);
+		if (code == WA_OK)
+			code = wa_tablespaces_check(options.destination, options.file,
+										options.tablespaces, &err);
+		if (code == WA_REFUSED)
+			(void) unlink(options.destination);
 	}
 	/* what was asked must not go unnoticed: an old trail would mislead */
 	if (!step.taken && access("global/pg_control", F_OK) == 0)

@@ -43,6 +43,10 @@ const char *const wa_get_usage =
 "                    more than 128 MB)\n"
 "  --spool DIR       where they wait, without a name; on the file system of\n"
 "                    pg_wal (pg_wal itself)\n"
+"  --new-tablespaces empty|none|any\n"
+"                    deliver a segment that makes a tablespace only where the\n"
+"                    directory is empty; not at all; or anyway, as PostgreSQL\n"
+"                    does (any)\n"
 "  --help            this text\n"
 "\n"
 "Exit status: 0 delivered and verified; 1 proven to be absent; 200 not known,\n"
@@ -88,6 +92,20 @@ parse_prefetch(const char *text, int *value)
 	return true;
 }
 
+static bool
+parse_tablespaces(const char *text, WaTablespaces *rule)
+{
+	if (strcmp(text, "empty") == 0)
+		*rule = WA_TABLESPACES_EMPTY;
+	else if (strcmp(text, "none") == 0)
+		*rule = WA_TABLESPACES_NONE;
+	else if (strcmp(text, "any") == 0)
+		*rule = WA_TABLESPACES_ANY;
+	else
+		return false;
+	return true;
+}
+
 /*
  * The word getopt_long could not make sense of.  It moves on before it
  * reports, unless more letters follow the first in a word of short options.
@@ -112,6 +130,7 @@ wa_get_options(int argc, char **argv, WaGetOptions *options, WaError *err)
 		{"timeout", required_argument, NULL, 't'},
 		{"prefetch", required_argument, NULL, 'p'},
 		{"spool", required_argument, NULL, 'S'},
+		{"new-tablespaces", required_argument, NULL, 'T'},
 		{"strict", no_argument, NULL, 's'},
 		{"no-strict", no_argument, NULL, 'n'},
 		{"help", no_argument, NULL, 'h'},
@@ -166,6 +185,11 @@ wa_get_options(int argc, char **argv, WaGetOptions *options, WaError *err)
 				break;
 			case 'S':
 				options->spool = optarg;
+				break;
+			case 'T':
+				if (!parse_tablespaces(optarg, &options->tablespaces))
+					return wa_fail(err, WA_INVALID, "--new-tablespaces needs "
+								   "empty, none or any");
 				break;
 			case 's':
 				options->strict = true;

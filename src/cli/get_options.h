@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "core/error.h"
+#include "cli/tablespaces.h"
 #include "core/walname.h"
 
 #define WA_GET_ALSO_MAX			16
@@ -27,6 +28,7 @@ typedef struct WaGetOptions
 	long		timeout_s;
 	int			prefetch;		/* segments; 0: off */
 	const char *spool;			/* NULL: pg_wal itself */
+	WaTablespaces tablespaces;
 	const char *file;
 	const char *destination;
 } WaGetOptions;

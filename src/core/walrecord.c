@@ -26,6 +26,7 @@ enum
  */
 #define MANAGER_XLOG		0
 #define MANAGER_TRANSACTION	1
+#define MANAGER_TABLESPACE	5
 #define MANAGER_OWN_MAX		31
 #define MANAGER_CUSTOM_MIN	128
 
@@ -38,6 +39,7 @@ enum
 #define XACT_ABORT				0x20
 #define XACT_COMMIT_PREPARED	0x30
 #define XACT_ABORT_PREPARED		0x40
+#define XLOG_TBLSPC_CREATE		0x00	/* commands/tablespace.h */
 
 /* What stands before the data of a record without pages. */
 #define ID_DATA_SHORT		255	/* length: 1 byte */
@@ -98,13 +100,16 @@ wa_record_kind(const WaRecordHeader *header)
 			default:
 				return WA_RECORD_OTHER;
 		}
+	if (header->resource_manager == MANAGER_TABLESPACE &&
+		(header->info & XLOG_INFO_MASK) == XLOG_TBLSPC_CREATE)
+		return WA_RECORD_TABLESPACE;
 	return WA_RECORD_OTHER;
 }
 
-/* Where the data of a record without pages begins; 0: it is not such a one. */
-static size_t
-find_data(const unsigned char *bytes, size_t length)
+size_t
+wa_record_data(const void *start, size_t length)
 {
+	const unsigned char *bytes = start;
 	size_t		at = WA_RECORD_HEADER_BYTES;
 
 	while (at < length)
@@ -140,14 +145,15 @@ wa_record_read(const void *bytes, size_t length, WaRecord *record)
 		return;
 	wa_record_header_read(start, &header);
 	record->kind = wa_record_kind(&header);
-	if (record->kind == WA_RECORD_OTHER || record->kind == WA_RECORD_SWITCH)
+	if (record->kind != WA_RECORD_END_OF_TRANSACTION &&
+		record->kind != WA_RECORD_RESTORE_POINT)
 		return;
 
 	if (record->kind == WA_RECORD_END_OF_TRANSACTION &&
 		((header.info & XACT_INFO_MASK) == XACT_COMMIT ||
 		 (header.info & XACT_INFO_MASK) == XACT_ABORT))
 		record->xid = wa_get32(start + AT_XID);
-	data = find_data(start, length);
+	data = wa_record_data(start, length);
 	if (record->kind == WA_RECORD_RESTORE_POINT)
 		needed += WA_RECORD_NAME_BYTES;
 	if (data == 0 || data > length || length - data < needed)

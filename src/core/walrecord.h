@@ -46,7 +46,8 @@ typedef enum WaRecordKind
 	WA_RECORD_OTHER = 0,
 	WA_RECORD_END_OF_TRANSACTION,	/* commit or abort, prepared ones too */
 	WA_RECORD_RESTORE_POINT,
-	WA_RECORD_SWITCH			/* the rest of the segment is unused */
+	WA_RECORD_SWITCH,			/* the rest of the segment is unused */
+	WA_RECORD_TABLESPACE		/* makes one; data: its OID, and its location */
 } WaRecordKind;
 
 typedef struct WaRecord
@@ -59,6 +60,12 @@ typedef struct WaRecord
 } WaRecord;
 
 extern WaRecordKind wa_record_kind(const WaRecordHeader *header);
+
+/*
+ * Where the data of a record without pages begins, of which these are the
+ * first bytes; 0: it is not such a one, or they do not go so far.
+ */
+extern size_t wa_record_data(const void *bytes, size_t length);
 
 /*
  * What a record tells; bytes are its first ones, WA_RECORD_START_BYTES or

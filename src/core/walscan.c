@@ -130,7 +130,7 @@ page_fault(const WaScan *scan, const unsigned char *page)
 /* What a record tells is noted when all of it is proven. */
 static void
 note_record(WaScan *scan, const unsigned char *start, size_t length,
-			uint64_t end_lsn)
+			uint64_t lsn, uint64_t end_lsn)
 {
 	WaScanResult *result = &scan->result;
 	WaRecord	record;
@@ -152,7 +152,7 @@ note_record(WaScan *scan, const unsigned char *start, size_t length,
 				result->latest_us = record.time_us;
 			result->transactions++;
 			if (scan->each != NULL)
-				scan->each(scan->each_arg, &record, end_lsn);
+				scan->each(scan->each_arg, &record, lsn, end_lsn);
 			break;
 		case WA_RECORD_RESTORE_POINT:
 			if (result->points_count < WA_SCAN_POINTS_MAX)
@@ -164,6 +164,10 @@ note_record(WaScan *scan, const unsigned char *start, size_t length,
 				memcpy(point->name, record.name, sizeof(point->name));
 			}
 			result->points_count++;
+			break;
+		case WA_RECORD_TABLESPACE:
+			if (scan->each != NULL)
+				scan->each(scan->each_arg, &record, lsn, end_lsn);
 			break;
 	}
 }
@@ -194,7 +198,7 @@ end_record(WaScan *scan, uint64_t lsn, const WaRecordHeader *header,
 	scan->result.last_lsn = lsn;
 	reach(scan, offset);
 	if (wa_record_kind(header) != WA_RECORD_OTHER)
-		note_record(scan, start, length, scan->segment_lsn + offset);
+		note_record(scan, start, length, lsn, scan->segment_lsn + offset);
 	return true;
 }
 

@@ -108,10 +108,11 @@ extern WaScan *wa_scan_open(const WaWalName *name, uint32_t segment_bytes,
 							uint16_t magic);
 
 /*
- * Have each commit and abort told that lies whole in the segment, with the LSN
- * of its end, in order.  Before the first byte.
+ * Have each commit, abort and new tablespace told that lies whole in the
+ * segment, with the LSNs of its start and end, in order.  Before the first
+ * byte.
  */
-typedef void (*WaScanFn) (void *arg, const WaRecord *record,
+typedef void (*WaScanFn) (void *arg, const WaRecord *record, uint64_t lsn,
 						  uint64_t end_lsn);
 extern void wa_scan_watch(WaScan *scan, WaScanFn each, void *arg);
 

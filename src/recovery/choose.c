@@ -59,10 +59,11 @@ find_timeline(Choosing *self, WaError *err)
 			tli++;
 	}
 	self->timeline = wa_catalogue_timeline(catalogue, tli);
-	if (self->timeline == NULL || !self->timeline->history_known)
+	if (self->timeline == NULL)
 		return wa_fail(err, WA_NOT_FOUND, "timeline %" PRIu32 " is not in the "
-					   "archive%s", tli, self->timeline != NULL ?
-					   ": its history is missing" : "");
+					   "archive", tli);
+	/* archiving may have begun after it did: then it stands alone */
+	self->choice->history_known = self->timeline->history_known;
 	if (!wa_lineage_of(catalogue, self->timeline, &self->lineage))
 		return wa_fail(err, WA_NO_MEMORY, "out of memory");
 	self->choice->tli = tli;
@@ -449,7 +450,7 @@ prove(Choosing *self, WaError *err)
 		choice->latest_lsn = envelope.scan.end_lsn;
 	if (kind == WA_TARGET_LSN && choice->latest_lsn != 0 &&
 		reached.segno == self->place.segno &&
-		self->target->lsn >= choice->latest_lsn)
+		self->target->lsn > envelope.scan.last_lsn)
 	{
 		wa_fail(err, WA_NOT_FOUND, WA_LSN_FORMAT " lies behind the last record "
 				"in the archive, at " WA_LSN_FORMAT,

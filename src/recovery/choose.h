@@ -33,6 +33,7 @@ typedef struct WaChoice
 {
 	const WaBackup *backup;		/* of the catalogue */
 	uint32_t	tli;
+	bool		history_known;	/* else the backup is of that timeline, too */
 	WaPlace		until;			/* segment of the target, or the last one */
 	uint64_t	segments;		/* that will be replayed */
 	uint64_t	latest_lsn;		/* where the WAL in the archive ends; 0: unknown */

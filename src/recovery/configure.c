@@ -66,6 +66,8 @@ restore_command(const WaCatalogue *catalogue, const WaRestore *restore,
 						catalogue->marker.segment_bytes);
 		fprintf(to, " --until %s", segment);
 	}
+	/* what was made since the backup must not be made over its original */
+	fprintf(to, " --new-tablespaces %s", restore->bare ? "none" : "empty");
 	fprintf(to, " \"%%f\" \"%%p\"");
 	if (fclose(to) == 0)
 		return text;
@@ -117,11 +119,15 @@ put_target(FILE *to, const WaRestore *restore, const WaRestorePlan *plan)
 					kind == WA_TARGET_NAME ? target->name : text);
 	if (restore->standby)
 		put_setting(to, "recovery_target_timeline", "latest");
+	else if (!plan->choice.history_known)
+		put_setting(to, "recovery_target_timeline", "current");
 	else
 		fprintf(to, "recovery_target_timeline = '%" PRIu32 "'\n",
 				plan->choice.tli);
-	if (restore->action != NULL)
-		put_setting(to, "recovery_target_action", restore->action);
+	put_setting(to, "recovery_target_inclusive", "on");
+	put_setting(to, "recovery_target_action", restore->action != NULL ?
+				restore->action : "pause");
+	put_setting(to, "recovery_min_apply_delay", "0");
 }
 
 static WaCode

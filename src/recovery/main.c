@@ -5,6 +5,7 @@
  */
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +109,8 @@ prune(int argc, char **argv)
 int
 main(int argc, char **argv)
 {
+	/* whoever started us may have ignored it: then nobody could be waited for */
+	(void) signal(SIGCHLD, SIG_DFL);
 	if (argc >= 2 && strcmp(argv[1], "backup") == 0)
 		return wa_cmd_backup(argc - 1, argv + 1);
 	if (argc >= 2 && strcmp(argv[1], "drill") == 0)
