@@ -155,10 +155,93 @@ is(get_rule('empty', $maker), '0, there', 'with empty it is for the server that 
 is(get_rule('none', $wal[0]), '0, there', 'others are in any case');
 like((run_in('/', $ENV{WALARCH_BIN}, 'get', '--archive', $archive, '--new-tablespaces', 'some', $maker, "$base/got"))[2], qr/needs empty, none or any/, 'no other rule');
 
+# ---- paths and modes --------------------------------------------------------------------------
+
+# a configuration that leads to the original
+backup();
+my $conf = slurp_file($primary->data_dir . '/postgresql.conf');
+$primary->append_conf('postgresql.conf', "data_directory = '" . $primary->data_dir . "'\n");
+backup();
+write_binary($primary->data_dir . '/postgresql.conf', $conf);
+mkdir "$base/ts" or die $!;
+my @mapping = ('--tablespace-mapping', "$space/=$base/ts/new");
+$run = walarch('restore', '--archive', $archive, '-D', "$base//led/", @mapping);
+is($run->{status}, 0, 'paths with more slashes than needed') or diag($run->{stderr});
+like($run->{stderr}, qr/^walarch restore: warning: postgresql\.conf in there sets data_directory = '\Q${\ $primary->data_dir}\E': a server started on "\Q$base\E\/led" would work there/m, 'a configuration that leads elsewhere is warned of');
+is(readlink((glob("$base/led/pg_tblspc/*"))[0]), "$base/ts/new", 'links are tidy');
+system_or_bail('rm', '-rf', "$base/led", "$base/ts/new");
+
+mkdir "$base/one" or die $!;
+symlink "$base/one", "$base/two" or die $!;
+$run = walarch('restore', '--archive', $archive, '-D', "$base/one", '--tablespace-mapping', "$space=$base/two");
+is($run->{status}, 1, 'one directory by two names');
+like($run->{stderr}, qr/are one directory, for two parts of the backup/, 'is refused');
+is(join(' ', glob("$base/one/*")), '', 'and nothing is written');
+
+# ---- a time before the backup, of which the WAL is gone ------------------------------------------
+
+my $early = sql(q{SELECT to_char((now() - interval '1 minute') AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"')});
+mark($primary, 'before');
+switch_and_archive($primary);
+sql('CHECKPOINT');
+my $only = backup();
+walarch('unpin', '--archive', $archive, $_) foreach split ' ', sql(q{SELECT string_agg(name, ' ') FROM walarch.pins});
+is(walarch('prune', '--archive', $archive, '--retention-backups', '1', '--apply')->{status}, 0, 'prune to one backup');
+is(scalar(grep { $_ lt substr($only, 0, 24) } grep { /^[0-9A-F]{24}$/ } archive_files($archive)), 0, 'and its WAL');
+switch_and_archive($primary);
+mark($primary, 'after');
+switch_and_archive($primary);
+$run = walarch('restore', '--archive', $archive, '-D', "$base/dry", '--dry-run', @mapping, '--target-time', $early);
+is($run->{status}, 1, 'a time before it');
+like($run->{stderr}, qr/no base backup in the archive ended before the target/, 'is refused, though no commit in the archive tells');
+
+# ---- a backup that ended in the segment in which its timeline was left -----------------------------
+
+{
+	my $left = small_primary('left');
+	my $common = archive_dir($left);
+	switch_and_archive($left);
+	$left->backup('copy');
+	my $goes = PostgreSQL::Test::Cluster->new('goes');
+	$goes->init_from_backup($left, 'copy', has_streaming => 1);
+	$goes->start;
+	mark($left, 'first');
+	$left->safe_psql('postgres', 'CHECKPOINT');
+	mark($left, 'second');
+	$left->wait_for_catchup($goes);
+	# it gets no more from there
+	$goes->safe_psql('postgres', q{ALTER SYSTEM SET primary_conninfo = ''});
+	$goes->reload;
+	$goes->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pg_stat_wal_receiver') or die 'it still streams';
+	my $child = fork // die $!;
+	if ($child == 0)
+	{
+		open(STDOUT, '>', "$base/taken") or die $!;
+		open(STDERR, '>&', \*STDOUT) or die $!;
+		exec($ENV{WALARCH_BIN}, 'backup', '--archive', $common, '--host', $goes->host, '--port', $goes->port, '--checkpoint', 'fast') or exit(127);
+	}
+	wait_until('it has begun', sub { -e "$base/taken" && slurp_file("$base/taken") =~ /begins at/ });
+	mark($left, 'lost');
+	switch_and_archive($left);
+	waitpid $child, 0;
+	is($?, 0, 'a backup of a standby that has fallen behind') or diag(slurp_file("$base/taken"));
+	$left->stop;
+	$goes->append_conf('postgresql.conf', "walarch.archive = '$common'\n");
+	$goes->promote;
+	mark($goes, 'third');
+	$goes->safe_psql('postgres', 'SELECT pg_switch_wal()');
+	wait_archived($goes);
+	$archive = $common;
+	$node = opened(restored());
+	is(marks($node), 'first second third', 'serves the timeline that it went to');
+	$node->stop;
+	$goes->stop;
+}
+
 # ---- a cluster that was promoted before it had an archive -----------------------------------
 
 my $old = PostgreSQL::Test::Cluster->new('old');
-$old->init(allows_streaming => 1, extra => ['--wal-segsize=1']);
+$old->init(allows_streaming => 1, extra => [ '--wal-segsize=1', '--allow-group-access' ]);
 $old->append_conf('postgresql.conf', "autovacuum = off\n");
 $old->start;
 $old->backup('copy');
@@ -187,6 +270,7 @@ wait_archived($new);
 $node = opened(restored());
 is(marks($node), 'first second', 'is good for a recovery all the same');
 is(timeline($node), 3, 'on a timeline of its own');
+is(sprintf('%o', (stat $node->data_dir)[2] & 07777), '750', 'its group may read, as that of the original');
 $node->stop;
 $run = walarch('drill', '--archive', $archive, '--scratch', $scratch);
 is($run->{status}, 0, 'and for a drill') or diag($run->{stdout});

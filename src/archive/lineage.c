@@ -310,6 +310,30 @@ wa_gap_affects(const WaCatalogue *catalogue, const WaGap *gap,
 	return affects;
 }
 
+/*
+ * Is a segment in which a timeline was left there as that of a child, which
+ * begins with a copy of it, up to this place?
+ */
+static bool
+child_has(const WaCatalogue *catalogue, uint32_t tli, uint64_t segno,
+		  uint64_t up_to)
+{
+	for (size_t i = 0; i < catalogue->timelines_count; i++)
+	{
+		const WaTimeline *child = &catalogue->timelines[i];
+		const WaHistory *history = &child->history;
+
+		if (history->count >= 2 &&
+			history->entries[history->count - 2].tli == tli &&
+			history->entries[history->count - 2].end >= up_to &&
+			history->entries[history->count - 2].end /
+			catalogue->marker.segment_bytes == segno &&
+			wa_timeline_range(child, segno) != NULL)
+			return true;
+	}
+	return false;
+}
+
 bool
 wa_backup_complete(const WaCatalogue *catalogue, const WaBackup *backup,
 				   WaPlace *missing)
@@ -324,6 +348,10 @@ wa_backup_complete(const WaCatalogue *catalogue, const WaBackup *backup,
 		const WaRange *range = timeline != NULL ?
 			wa_timeline_range(timeline, segno) : NULL;
 
+		if (range == NULL && segno == backup->stop_segno &&
+			child_has(catalogue, backup->tli, segno,
+					  backup->history.stop_lsn))
+			return true;
 		if (range == NULL)
 		{
 			missing->segno = segno;

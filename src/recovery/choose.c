@@ -193,6 +193,7 @@ locate_xid(Choosing *self, WaError *err)
 {
 	const WaBackup *oldest = NULL;
 	WaXidFound	found;
+	WaPlace		from;
 	WaPlace		reached;
 
 	for (size_t i = 0; i < self->catalogue->backups_count; i++)
@@ -203,12 +204,11 @@ locate_xid(Choosing *self, WaError *err)
 									 backup->start_segno < oldest->start_segno))
 			oldest = backup;
 	}
-	if (oldest == NULL || !wa_lineage_reach(self->catalogue, &self->lineage,
-											wa_backup_start(oldest), &reached))
+	if (oldest == NULL || !place_of(self, oldest->start_segno, &from) ||
+		!wa_lineage_reach(self->catalogue, &self->lineage, from, &reached))
 		return no_backup(self, err);
-	if (wa_xid_find(self->store, self->catalogue, &self->lineage, reached,
-					wa_backup_start(oldest), self->target->xid, go_on, NULL,
-					&found, err) != WA_OK)
+	if (wa_xid_find(self->store, self->catalogue, &self->lineage, reached, from,
+					self->target->xid, go_on, NULL, &found, err) != WA_OK)
 	{
 		if (err->code == WA_NOT_FOUND)
 			wa_hint(err, "A prepared transaction is not found by its number: "
@@ -238,16 +238,61 @@ locate_lsn(Choosing *self, WaError *err)
 
 /* ---- the backup ------------------------------------------------------------- */
 
+/*
+ * Is the backup on the way to the timeline?  It may have ended in the very
+ * segment in which the timeline was left, whose WAL is the child's, too.
+ */
+static bool
+on_the_way(const Choosing *self, const WaBackup *backup)
+{
+	const WaHistory *history = &self->timeline->history;
+
+	if (backup->tli == self->timeline->tli)
+		return true;
+	for (uint32_t i = 0; i < history->count; i++)
+		if (history->entries[i].tli == backup->tli)
+			return backup->history.start_lsn >= history->entries[i].begin &&
+				backup->history.stop_lsn <= history->entries[i].end;
+	return false;
+}
+
+/*
+ * Did it begin before the time?  What was committed since is in the archive,
+ * and was looked at; of what was before nothing may be known.  A later commit
+ * that is not too late proves it by the server's own clock.
+ */
+static bool
+began_before(const Choosing *self, const WaBackup *backup, int64_t time_us)
+{
+	int64_t		start_us;
+
+	for (size_t i = 0; i < self->lineage.count; i++)
+	{
+		size_t		at;
+		size_t		end;
+
+		wa_times_stretch(&self->times, &self->lineage.stretches[i], &at, &end);
+		for (; at < end; at++)
+			if (self->times.segments[at].commits &&
+				self->times.segments[at].place.segno > backup->start_segno &&
+				self->times.segments[at].earliest_us <= time_us)
+				return true;
+	}
+	/* whole seconds */
+	return wa_backuphistory_time(backup->history.start_time, &start_us) &&
+		start_us + 1000000 <= time_us;
+}
+
 /* Can a recovery that begins with this backup stop at the target? */
 static bool
 serves(const Choosing *self, const WaBackup *backup)
 {
 	uint64_t	segment_bytes = self->catalogue->marker.segment_bytes;
-	WaPlace		stop = {backup->tli, backup->stop_segno};
+	WaPlace		ignored;
 
 	if (!backup->stored || !wa_backup_usable(self->catalogue, backup, NULL) ||
-		!wa_lineage_holds(&self->lineage, wa_backup_start(backup)) ||
-		!wa_lineage_holds(&self->lineage, stop))
+		!on_the_way(self, backup) ||
+		!place_of(self, backup->start_segno, &ignored))
 		return false;
 	switch (self->target->kind)
 	{
@@ -259,7 +304,8 @@ serves(const Choosing *self, const WaBackup *backup)
 			return backup->history.stop_lsn <= self->lsn;
 		case WA_TARGET_TIME:
 			/* where in its segment the commit lies is not known */
-			return (backup->stop_segno + 1) * segment_bytes <= self->lsn;
+			return (backup->stop_segno + 1) * segment_bytes <= self->lsn &&
+				began_before(self, backup, self->target->time_us);
 		default:
 			return true;
 	}
@@ -432,10 +478,11 @@ prove(Choosing *self, WaError *err)
 	WaStat		stat;
 	WaEnvelope	envelope;
 
+	(void) place_of(self, backup->start_segno, &from);
 	if (!wa_lineage_reach(self->catalogue, &self->lineage, from, &reached))
 		return fail_hole(self, from, err);
 	if (kind == WA_TARGET_IMMEDIATE)
-		self->place = (WaPlace) {backup->tli, backup->stop_segno};
+		(void) place_of(self, backup->stop_segno, &self->place);
 	if (kind == WA_TARGET_LATEST)
 		self->place = reached;
 	if (reached.segno < self->place.segno ||
@@ -468,7 +515,7 @@ static WaCode
 find_latest(Choosing *self, WaError *err)
 {
 	WaPlace		at = self->choice->until;
-	WaPlace		from = wa_backup_start(self->choice->backup);
+	uint64_t	from = self->choice->backup->start_segno;
 
 	do
 	{
@@ -484,7 +531,7 @@ find_latest(Choosing *self, WaError *err)
 			self->choice->latest_us = envelope.scan.latest_us;
 			return WA_OK;
 		}
-	} while (at.segno > from.segno &&
+	} while (at.segno > from &&
 			 wa_lineage_previous(&self->lineage, &at));
 	return WA_OK;
 }

@@ -226,6 +226,23 @@ print_end(const Options *options, const WaBinaries *binaries,
 		printf("It replays up to the target, and shuts down.\n");
 }
 
+/* A trap that only whoever starts it can avoid. */
+static void
+warn_elsewhere(const Options *options, const WaBinaries *binaries)
+{
+	char		where[PATH_MAX];
+
+	if (!wa_restore_leads_elsewhere(&options->restore, binaries, where,
+									sizeof(where)))
+		return;
+	fprintf(stderr, "walarch restore: warning: postgresql.conf in there sets "
+			"data_directory = '");
+	wa_text_print(stderr, where);
+	fprintf(stderr, "': a server started on \"%s\" would work there. Take "
+			"that line out, or start it with -c data_directory=%s\n",
+			options->restore.directory, options->restore.directory);
+}
+
 static void
 show_progress(void *arg, uint64_t done_bytes)
 {
@@ -271,6 +288,8 @@ restore(const Options *options, WaError *err)
 			wa_hold_end(wanted->archive, pin);
 		if (code == WA_OK && !options->json && !options->quiet)
 			print_end(options, &binaries, pin, wa_cli_now_ms() - begun_ms);
+		if (code == WA_OK)
+			warn_elsewhere(options, &binaries);
 	}
 	else if (code == WA_OK && !options->json && !options->quiet)
 		printf("\nNothing was written.\n");
@@ -324,6 +343,9 @@ take_mapping(Options *options, const char *value)
 	if (larger == NULL || left == NULL)
 		return false;
 	right = split_mapping(left);
+	wa_restore_tidy(left);
+	if (right != NULL)
+		wa_restore_tidy(right);
 	larger[count] = (WaMapping) {left, right};
 	options->mappings = larger;
 	options->restore.mappings = larger;
@@ -421,6 +443,7 @@ wa_cmd_restore(int argc, char **argv)
 				restored->archive = optarg;
 				break;
 			case 'D':
+				wa_restore_tidy(optarg);
 				restored->directory = optarg;
 				break;
 			case 'A':

@@ -64,8 +64,7 @@ wa_hold(const char *archive, const char *who, const WaBaseBackup *backup,
 {
 	WaError		err;
 
-	if (access(archive, W_OK) != 0 ||
-		wa_hold_put(archive, who, backup, name, &err) == WA_OK)
+	if (wa_hold_put(archive, who, backup, name, &err) == WA_OK)
 		return;
 	fprintf(stderr, "walarch %s: the WAL is not pinned meanwhile\n", who);
 	wa_cli_error(who, &err);

@@ -17,7 +17,7 @@ extern WaCode wa_hold_put(const char *archive, const char *who,
 
 /*
  * The same, where it is not a must: when it cannot be done the name stays
- * empty, with a message unless the archive is not ours to write to.
+ * empty, with a message.
  */
 extern void wa_hold(const char *archive, const char *who,
 					const WaBaseBackup *backup, char *name);

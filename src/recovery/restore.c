@@ -22,6 +22,19 @@
 
 #define OUTPUT_BYTES	600
 
+void
+wa_restore_tidy(char *path)
+{
+	char	   *to = path;
+
+	for (const char *from = path; *from != '\0'; from++)
+		if (*from != '/' || to == path || to[-1] != '/')
+			*to++ = *from;
+	if (to - path > 1 && to[-1] == '/')
+		to--;
+	*to = '\0';
+}
+
 /* ---- before anything is written --------------------------------------------- */
 
 static WaCode
@@ -325,6 +338,16 @@ wa_restore_plan_free(WaRestorePlan *plan)
 
 /* ---- doing it --------------------------------------------------------------- */
 
+static bool
+same_directory(const char *a, const char *b)
+{
+	struct stat left;
+	struct stat right;
+
+	return stat(a, &left) == 0 && stat(b, &right) == 0 &&
+		left.st_dev == right.st_dev && left.st_ino == right.st_ino;
+}
+
 static WaCode
 make_directories(const WaRestorePlan *plan, WaError *err)
 {
@@ -335,9 +358,44 @@ make_directories(const WaRestorePlan *plan, WaError *err)
 		/* what is there was found to be empty, and becomes ours alone */
 		if (mkdir(path, 0700) != 0 &&
 			(errno != EEXIST || chmod(path, 0700) != 0))
-			return wa_fail_errno(err, errno, "could not create directory "
-								 "\"%s\"", path);
+		{
+			wa_fail_errno(err, errno, "could not create directory \"%s\"",
+						  path);
+			wa_hint(err, "The directory above it must be there, and writable "
+					"for whoever restores.");
+			return err->code;
+		}
 	}
+	/* two names may be one directory, by links or mounts */
+	for (size_t i = 0; i < plan->places_count; i++)
+		for (size_t j = 0; j < i; j++)
+			if (same_directory(plan->places[i].directory,
+							   plan->places[j].directory))
+				return wa_fail(err, WA_INVALID, "\"%s\" and \"%s\" are one "
+							   "directory, for two parts of the backup",
+							   plan->places[j].directory,
+							   plan->places[i].directory);
+	return WA_OK;
+}
+
+/*
+ * A cluster that its group may read has directories that say so; those on top
+ * do not come with the backup.
+ */
+static WaCode
+open_to_group(const WaRestore *restore, const WaRestorePlan *plan,
+			  WaError *err)
+{
+	char		path[PATH_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%.2000s/global", restore->directory);
+	if (stat(path, &st) != 0 || (st.st_mode & 050) != 050)
+		return WA_OK;
+	for (size_t i = 0; i < plan->places_count; i++)
+		if (chmod(plan->places[i].directory, 0750) != 0)
+			return wa_fail_errno(err, errno, "could not change the mode of "
+								 "\"%s\"", plan->places[i].directory);
 	return WA_OK;
 }
 
@@ -497,7 +555,8 @@ run(WaStore *store, const WaCatalogue *catalogue, const WaRestore *restore,
 				  err) != WA_OK))
 		return err->code;
 	if (rewrite_map(restore, plan, err) != WA_OK ||
-		wa_configure(catalogue, restore, plan, binaries, err) != WA_OK)
+		wa_configure(catalogue, restore, plan, binaries, err) != WA_OK ||
+		open_to_group(restore, plan, err) != WA_OK)
 		return err->code;
 	for (size_t i = 0; i < plan->places_count; i++)
 		if (sync_directory(plan->places[i].directory, err) != WA_OK)
@@ -518,4 +577,35 @@ wa_restore_run(WaStore *store, const WaCatalogue *catalogue,
 		wa_hint(err, "What is in \"%s\" cannot be started: it has no "
 				WA_CONTROL_FILE ". Remove it.", restore->directory);
 	return err->code;
+}
+
+bool
+wa_restore_leads_elsewhere(const WaRestore *restore,
+						   const WaBinaries *binaries, char *where,
+						   size_t bytes)
+{
+	const char *const argv[] = {
+		"postgres", "-C", "data_directory", "-D", restore->directory, NULL
+	};
+	char		path[PATH_MAX];
+	char		output[PATH_MAX];
+	char	   *line;
+	size_t		length;
+	int			status;
+	WaError		ignored;
+
+	snprintf(path, sizeof(path), "%.2000s/postgresql.conf",
+			 restore->directory);
+	if (!binaries->server || access(path, R_OK) != 0 ||
+		wa_binaries_ask(binaries, argv, 0, output, sizeof(output), &status,
+						&ignored) != WA_OK || status != 0)
+		return false;
+	/* warnings come before it */
+	length = strlen(output);
+	if (length > 0 && output[length - 1] == '\n')
+		output[length - 1] = '\0';
+	line = strrchr(output, '\n');
+	line = line != NULL ? line + 1 : output;
+	snprintf(where, bytes, "%s", line);
+	return line[0] == '/' && !same_directory(line, restore->directory);
 }

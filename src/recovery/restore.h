@@ -64,6 +64,9 @@ wa_restore_backup(const WaRestorePlan *plan)
 	return &plan->chain[plan->chain_count - 1];
 }
 
+/* Take slashes off a path that mean nothing, so that equal ones look equal. */
+extern void wa_restore_tidy(char *path);
+
 /*
  * Choose, and look whether it can be done: directories empty, room enough,
  * the server's version.  Nothing is written.  The caller frees the plan.
@@ -84,5 +87,13 @@ extern WaCode wa_restore_run(WaStore *store, const WaCatalogue *catalogue,
 							 const WaBinaries *binaries,
 							 WaUnpackProgressFn progress, void *arg,
 							 WaError *err);
+
+/*
+ * Does the postgresql.conf that was restored name another data directory?
+ * Then a server that is started here works there.
+ */
+extern bool wa_restore_leads_elsewhere(const WaRestore *restore,
+									   const WaBinaries *binaries,
+									   char *where, size_t bytes);
 
 #endif							/* WA_RECOVERY_RESTORE_H */
