@@ -257,7 +257,7 @@ walarch('unpin', '--archive', $archive, 'keepit');
 
 # killed when it had just begun to delete: what is left is none, and goes next time
 my $dir = "$archive/base/$now[0]";
-unlink "$dir/backup" or die $!;
+rename "$dir/backup", "$dir/withdrawn" or die $!;
 $run = walarch('prune', '--archive', $archive, '--retention-backups', '1', '--apply');
 is($run->{status}, 0, 'a deletion that was interrupted');
 ok(!-e $dir, 'is carried on');

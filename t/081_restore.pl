@@ -213,9 +213,11 @@ is(slurp_file("$base/full/file"), 'x', 'and leaves alone');
 foreach my $wrong (
 	[ [ '--latest', '--immediate' ], qr/more than one target was given/ ],
 	[ [ '--standby', '--immediate' ], qr/a standby has no target/ ],
+	[ [ '--standby', '--timeline', '1' ], qr/a standby follows the latest timeline/ ],
 	[ [ '--slot', 's' ], qr/.*go with --standby/ ],
 	[ [ '--target-action', 'promote' ], qr/.*goes with a target/ ],
 	[ [ '--target-time', 'soon' ], qr/"soon" is not a value/ ],
+	[ [ '--target-name', '' ], qr/"" is not a value/ ],
 	[ [ '--target-xid', '1' ], qr/"1" is not a value/ ],
 	[ [ '--target-lsn', '0-1' ], qr/"0-1" is not a value/ ],
 	[ [ '--archiving', 'maybe' ], qr/"maybe" is not a value/ ],
@@ -295,9 +297,10 @@ sub forged
 
 SKIP:
 {
-	skip 'xxhsum is not here', 12 if system('which xxh128sum xxhsum >/dev/null 2>&1') != 0 && system('which xxhsum >/dev/null 2>&1') != 0;
+	skip 'xxhsum is not here', 15 if system('which xxh128sum xxhsum >/dev/null 2>&1') != 0 && system('which xxhsum >/dev/null 2>&1') != 0;
 	forged('a way up', qr/holds "\.\.\/evil", which leads out of the directory/, '-P', "--transform='s,^in/,../,'", 'in/evil');
 	forged('an absolute path', qr/which leads out of the directory/, '-P', "--transform='s,^in,/tmp/walarch,;s,/evil,.evil,'", 'in/evil');
+	forged('another name of a file', qr/holds "global\/\.\/pg_control", which leads out of the directory/, "--transform='s,^evil,global/./pg_control,'", 'evil');
 	forged('a link', qr/holds "out", which is neither a file nor a directory/, 'out');
 	forged('a hard link', qr/which is a hard link/, 'evil', 'hard');
 }

@@ -183,7 +183,16 @@ is($run->{status}, 1, 'a backup of damaged pages: exit status');
 like($run->{stderr}, qr/checksum verification failure.*reported damaged data pages/s, 'the server says it, and walarch');
 is(sql(q{SELECT usable, reason FROM walarch.backups WHERE source = 'base' ORDER BY start_lsn DESC LIMIT 1}),
 	't|the server reported damaged data pages when it was taken', 'the backup is kept and marked');
-red('damaged pages', 'data checksums', qr/pg_checksums, exit status 1/);
+my $damaged = sql(q{SELECT backup_id FROM walarch.backups WHERE source = 'base' ORDER BY start_lsn DESC LIMIT 1});
+red('damaged pages', 'data checksums', qr/pg_checksums, exit status 1/, '--backup', $damaged);
+red('damaged pages that the server reported', 'backup', qr/the server reported damaged data pages/, '--backup', $damaged);
+$run = drill('--no-report', '--json');
+is(decode_json($run->{stdout})->{backup_id}, $backup, 'where there is another one, that is taken');
+$run = walarch('restore', '--archive', $archive, '-D', "$base/dry", '--dry-run', '--quiet', '--backup', $damaged, '--tablespace-mapping', "$base/space=$base/space.new");
+is($run->{status}, 0, 'by its name it can be restored') or diag($run->{stderr});
+like($run->{stderr}, qr/^walarch restore: warning: of backup \Q$damaged\E the server reported damaged data pages/, 'with a warning, however quiet');
+is(walarch('prune', '--archive', $archive, '--retention-backups', '1', '--apply')->{status}, 0, 'prune to one backup');
+ok(-e "$archive/base/$backup/backup", 'does not delete the sound one for the damaged one');
 
 # ---- a failed drill counts, too -------------------------------------------------------
 

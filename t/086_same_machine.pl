@@ -60,7 +60,7 @@ sub opened
 # ---- a backup that brings settings of a recovery -------------------------------------
 
 $primary->append_conf('postgresql.conf',
-	"recovery_target_inclusive = off\nrecovery_target_action = 'shutdown'\nrecovery_min_apply_delay = '1h'\n");
+	"recovery_target_inclusive = off\nrecovery_target_action = 'shutdown'\nrecovery_min_apply_delay = '1h'\nhot_standby = off\n");
 mark($primary, 'first');
 switch_and_archive($primary);
 my $backup = backup();
@@ -72,6 +72,7 @@ my $node = restored('--target-xid', $xid);
 $node->start;
 $node->poll_query_until('postgres', q{SELECT pg_get_wal_replay_pause_state() = 'paused'}) or die 'it does not pause';
 is(marks($node), 'first second', 'the target is included, and waited at, at once');
+is($node->safe_psql('postgres', 'SHOW max_logical_replication_workers'), '0', 'it does not subscribe');
 $node->stop;
 
 # the end of the last record: PostgreSQL would not find it
@@ -275,5 +276,30 @@ $node->stop;
 $run = walarch('drill', '--archive', $archive, '--scratch', $scratch);
 is($run->{status}, 0, 'and for a drill') or diag($run->{stdout});
 $new->stop;
+
+# what goes on from a restored copy, whose promotion was not archived: 2, 4, and no 3
+$node = opened(restored());
+$node->safe_psql('postgres', q{ALTER SYSTEM SET archive_mode = 'on'});
+$node->stop;
+$node->append_conf('postgresql.conf', "restore_command = 'false'\n");
+$node->set_standby_mode;
+$node->start;
+$node->promote;
+$node->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()') or die 'it does not open';
+is(timeline($node), 4, 'a copy that was promoted twice');
+mark($node, 'fourth');
+$node->safe_psql('postgres', 'SELECT pg_switch_wal()');
+wait_archived($node);
+($archive, @connection) = ($second, '--host', $node->host, '--port', $node->port);
+backup();
+mark($node, 'fifth');
+$node->safe_psql('postgres', 'SELECT pg_switch_wal()');
+wait_archived($node);
+$node->stop;
+ok(!-e object_path($archive, '00000003.history'), 'of one timeline there is no history');
+system_or_bail('rm', '-rf', "$archive/wal/0000000300000000");
+$node = opened(restored());
+is(marks($node), 'first second fourth fifth', 'the latest is that of the highest number');
+$node->stop;
 
 done_testing();

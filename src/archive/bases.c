@@ -147,6 +147,32 @@ fatal(WaCode code)
 	return code != WA_DAMAGED && code != WA_UNSUPPORTED;
 }
 
+/*
+ * It has neither sign.  Only what a deletion has left may be removed: anything
+ * else is somebody's, or a backup that has lost its sign.
+ */
+static WaCode
+look_at_rest(WaStore *store, const char *id, WaBase *base, WaError *err)
+{
+	char		prefix[WA_KEY_BYTES];
+	Names		names;
+	bool		ours;
+
+	snprintf(prefix, sizeof(prefix), WA_PREFIX_BASE "/%.63s", id);
+	if (list_names(store, prefix, false, &names, err) != WA_OK)
+		return err->code;
+	ours = names.count == 0;
+	for (size_t i = 0; i < names.count; i++)
+		ours |= strcmp(names.names[i], WA_BASE_WITHDRAWN) == 0;
+	free(names.names);
+	base->state = ours ? WA_BASE_LEFT : WA_BASE_UNREADABLE;
+	if (!ours)
+		snprintf(base->reason, sizeof(base->reason), "there are files in base/"
+				 "%.63s, and nothing says that they are a backup: move them "
+				 "away if they are none", id);
+	return WA_OK;
+}
+
 /* One prefix below base/, which may vanish meanwhile. */
 static WaCode
 look_at(WaStore *store, const char *id, WaBase *base, WaError *err)
@@ -170,10 +196,7 @@ look_at(WaStore *store, const char *id, WaBase *base, WaError *err)
 						 err);
 	}
 	if (code == WA_NOT_FOUND)
-	{
-		base->state = WA_BASE_LEFT;
-		return WA_OK;
-	}
+		return look_at_rest(store, id, base, err);
 	if (code == WA_OK || fatal(code))
 		return code;
 	base->state = WA_BASE_UNREADABLE;
@@ -262,8 +285,16 @@ wa_bases_sweep(WaStore *store, uint32_t *removed, WaError *err)
 	{
 		const WaBase *base = &bases.bases[i];
 		const char *token = base->backup.token;
+		char		key[WA_KEY_BYTES];
 		WaSwept		swept;
 
+		if (base->state == WA_BASE_WHOLE)
+		{
+			wa_layout_base_key(base->id, WA_BASE_BEGUN, key);
+			code = wa_store_remove(store, key, err);
+			if (code == WA_NOT_FOUND)
+				code = WA_OK;
+		}
 		if (base->state == WA_BASE_WHOLE || base->state == WA_BASE_UNREADABLE)
 			continue;
 		if (token[0] != '\0')
@@ -288,7 +319,7 @@ wa_base_begin(WaStore *store, uint32_t segment_bytes, WaBaseBackup *backup,
 	{
 		char		key[WA_KEY_BYTES];
 		char	   *text;
-		WaStat		stat;
+		Names		names;
 		WaCode		code;
 
 		snprintf(backup->id, sizeof(backup->id), "%s.%08X", segment,
@@ -296,12 +327,14 @@ wa_base_begin(WaStore *store, uint32_t segment_bytes, WaBaseBackup *backup,
 		if (n > 1)
 			snprintf(backup->id + strlen(backup->id),
 					 sizeof(backup->id) - strlen(backup->id), "-%d", n);
-		wa_layout_base_key(backup->id, WA_BASE_ADVERTISED, key);
-		code = wa_store_stat(store, key, &stat, err);
-		if (code == WA_OK)
-			continue;
-		if (code != WA_NOT_FOUND)
+		/* whatever is there: it is not ours */
+		snprintf(key, sizeof(key), WA_PREFIX_BASE "/%.63s", backup->id);
+		code = list_names(store, key, false, &names, err);
+		if (code != WA_OK)
 			return code;
+		free(names.names);
+		if (names.count > 0)
+			continue;
 		text = wa_base_format(backup);
 		if (text == NULL)
 			return wa_fail(err, WA_NO_MEMORY, "out of memory");
@@ -319,6 +352,7 @@ wa_base_advertise(WaStore *store, const WaBaseBackup *backup, WaError *err)
 {
 	char		key[WA_KEY_BYTES];
 	char	   *text = wa_base_format(backup);
+	WaError		ignored;
 	WaCode		code;
 
 	if (text == NULL)
@@ -328,14 +362,36 @@ wa_base_advertise(WaStore *store, const WaBaseBackup *backup, WaError *err)
 	free(text);
 	if (code != WA_OK)
 		return code;
+	/* it counts now; what is left of its beginning the next sweep removes */
 	wa_layout_base_key(backup->id, WA_BASE_BEGUN, key);
-	code = wa_store_remove(store, key, err);
-	if (code == WA_OK)
-		code = wa_store_sync(store, err);
-	return code == WA_NOT_FOUND ? WA_OK : code;
+	if (wa_store_remove(store, key, &ignored) == WA_OK)
+		(void) wa_store_sync(store, &ignored);
+	return WA_OK;
 }
 
 /* ---- deleting one ----------------------------------------------------------- */
+
+/* Say that what is left is to be deleted, if anything is. */
+static WaCode
+mark_withdrawn(WaStore *store, const char *id, WaError *err)
+{
+	static const char *const files[] = {WA_BASE_BEGUN, WA_BASE_ADVERTISED};
+	static const char text[] = "walarch-backup: 1\n";
+	char		key[WA_KEY_BYTES];
+	WaStat		stat;
+	WaCode		code = WA_NOT_FOUND;
+
+	for (size_t i = 0; i < 2 && code == WA_NOT_FOUND; i++)
+	{
+		wa_layout_base_key(id, files[i], key);
+		code = wa_store_stat(store, key, &stat, err);
+	}
+	if (code != WA_OK)
+		return code == WA_NOT_FOUND ? WA_OK : code;
+	wa_layout_base_key(id, WA_BASE_WITHDRAWN, key);
+	code = wa_store_put(store, key, text, strlen(text), err);
+	return code == WA_EXISTS ? wa_store_persist(store, key, err) : code;
+}
 
 /* The sign that it has begun first: what is withdrawn holds no WAL. */
 WaCode
@@ -343,6 +399,8 @@ wa_base_withdraw(WaStore *store, const char *id, WaError *err)
 {
 	static const char *const files[] = {WA_BASE_BEGUN, WA_BASE_ADVERTISED};
 
+	if (mark_withdrawn(store, id, err) != WA_OK)
+		return err->code;
 	for (size_t i = 0; i < 2; i++)
 	{
 		char		key[WA_KEY_BYTES];
@@ -388,15 +446,18 @@ wa_base_remove(WaStore *store, const char *id, WaBaseRemovedFn removed,
 	snprintf(prefix, sizeof(prefix), WA_PREFIX_BASE "/%.63s", id);
 	if (list_names(store, prefix, false, &names, err) != WA_OK)
 		return err->code;
-	/* what says where temporaries are goes last */
+	/* what says where temporaries are, and that it may go, goes last */
 	for (size_t i = 0; i < names.count && code == WA_OK; i++)
-		if (strcmp(names.names[i], WA_BASE_BEGUN) != 0)
+		if (strcmp(names.names[i], WA_BASE_BEGUN) != 0 &&
+			strcmp(names.names[i], WA_BASE_WITHDRAWN) != 0)
 			code = remove_file(store, id, names.names[i], removed, arg, err);
 	free(names.names);
 	if (code == WA_OK)
 		code = wa_store_sync(store, err);
 	if (code == WA_OK)
 		code = remove_file(store, id, WA_BASE_BEGUN, removed, arg, err);
+	if (code == WA_OK)
+		code = remove_file(store, id, WA_BASE_WITHDRAWN, removed, arg, err);
 	if (code == WA_OK)
 		code = wa_store_sync(store, err);
 	if (code == WA_OK)

@@ -3,7 +3,8 @@
  *	  The base backups whose data is in the archive, below base/.
  *
  * The first file of a backup says that it has begun, the last one that it is
- * whole: only then is it one.  What has neither is what a deletion has left.
+ * whole: only then is it one.  A deletion says so before it takes that away;
+ * what has none of these signs is somebody else's, and is not touched.
  */
 #ifndef WA_BASES_H
 #define WA_BASES_H

@@ -20,6 +20,7 @@
 #define WA_KEY_BASE_MARK	"base/base.id"	/* there before base.lock is */
 #define WA_BASE_ADVERTISED	"backup"	/* last file of a backup that is whole */
 #define WA_BASE_BEGUN		"begun" /* first file of one that is being taken */
+#define WA_BASE_WITHDRAWN	"withdrawn" /* of one that is being deleted */
 
 /* Key of the object of a WAL file (key: WA_KEY_BYTES). */
 extern void wa_layout_key(const WaWalName *name, char *key);

@@ -400,3 +400,15 @@ wa_backup_usable(const WaCatalogue *catalogue, const WaBackup *backup,
 	}
 	return reason[0] == '\0';
 }
+
+bool
+wa_backup_sound(const WaCatalogue *catalogue, const WaBackup *backup)
+{
+	if (!wa_backup_usable(catalogue, backup, NULL))
+		return false;
+	/* usable: the chain has an end */
+	while (backup != NULL && !backup->checksum_failures &&
+		   backup->parent[0] != '\0')
+		backup = wa_catalogue_stored(catalogue, backup->parent);
+	return backup != NULL && !backup->checksum_failures;
+}

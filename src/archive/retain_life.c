@@ -136,8 +136,8 @@ is_succeeded(const WaRetainQuestion *question, const WaTimeline *timeline)
 			int64_t		us;
 
 			own += backup->stored && backup->tli == later->tli &&
-				wa_backup_usable(catalogue, backup, NULL) && began(question, backup, &us) &&
-				us > last;
+				wa_backup_sound(catalogue, backup) &&
+				began(question, backup, &us) && us > last;
 		}
 		if (own >= question->policy.backups)
 			return true;

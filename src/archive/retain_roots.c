@@ -57,8 +57,8 @@ wa_retain_backup_before(const WaCatalogue *catalogue,
 		const WaBackup *backup = &catalogue->backups[i];
 
 		if ((stored_only && !backup->stored) ||
-			!wa_backup_usable(catalogue, backup, NULL) || !on_the_way(lineage, backup) ||
-			backup->stop_segno >= segno)
+			!wa_backup_sound(catalogue, backup) ||
+			!on_the_way(lineage, backup) || backup->stop_segno >= segno)
 			continue;
 		if (newest == NULL ||
 			backup->history.start_lsn > newest->history.start_lsn)
@@ -215,7 +215,7 @@ keep_newest(const WaRetainQuestion *question, size_t i, WaRoots *roots,
 		{
 			const WaBackup *backup = &catalogue->backups[j];
 
-			if (backup->stored && wa_backup_usable(catalogue, backup, NULL) &&
+			if (backup->stored && wa_backup_sound(catalogue, backup) &&
 				on_the_way(lineage, backup) &&
 				backup->start_segno < root.segno &&
 				(newest == NULL || backup->history.start_lsn >
@@ -263,7 +263,7 @@ wa_roots_shrink(const WaRetainQuestion *question, WaRoots *roots)
 		{
 			const WaBackup *backup = &catalogue->backups[j];
 
-			if (backup->stored && wa_backup_usable(catalogue, backup, NULL) &&
+			if (backup->stored && wa_backup_sound(catalogue, backup) &&
 				on_the_way(&roots->lineages[root->timeline], backup) &&
 				backup->start_segno > root->segno &&
 				(newer == NULL || backup->history.start_lsn <
@@ -329,7 +329,7 @@ keep_last(const WaCatalogue *catalogue, WaRoots *roots, WaError *err)
 	{
 		const WaBackup *backup = &catalogue->backups[i];
 
-		if (backup->stored && wa_backup_usable(catalogue, backup, NULL) &&
+		if (backup->stored && wa_backup_sound(catalogue, backup) &&
 			(newest == NULL || begun_us(newest) <= begun_us(backup)))
 			newest = backup;
 	}

@@ -40,8 +40,8 @@ segment_of(const Choosing *self, WaPlace place, char *name)
 /* ---- the timeline ----------------------------------------------------------- */
 
 /*
- * As PostgreSQL finds the latest one: the last before a number that has no
- * history.
+ * PostgreSQL takes the last one before a number that has no history.  One that
+ * was made while nothing was archived has none here: so the highest counts.
  */
 static WaCode
 find_timeline(Choosing *self, WaError *err)
@@ -52,12 +52,7 @@ find_timeline(Choosing *self, WaError *err)
 	if (catalogue->timelines_count == 0)
 		return wa_fail(err, WA_NOT_FOUND, "there is no WAL in the archive");
 	if (tli == 0)
-	{
-		tli = catalogue->timelines[0].tli;
-		for (size_t i = 1; i < catalogue->timelines_count &&
-			 catalogue->timelines[i].tli == tli + 1; i++)
-			tli++;
-	}
+		tli = catalogue->timelines[catalogue->timelines_count - 1].tli;
 	self->timeline = wa_catalogue_timeline(catalogue, tli);
 	if (self->timeline == NULL)
 		return wa_fail(err, WA_NOT_FOUND, "timeline %" PRIu32 " is not in the "
@@ -171,7 +166,9 @@ locate_name(Choosing *self, PointSearch *search, WaError *err)
 				"way to timeline %" PRIu32, self->target->name,
 				self->choice->tli);
 		wa_hint(err, "\"walarch list --restore-point NAME\" looks on all "
-				"timelines; --timeline chooses one.");
+				"timelines; --timeline chooses one. Of a segment that has "
+				"more than %d, only the first are noted.",
+				WA_SCAN_POINTS_MAX);
 		return err->code;
 	}
 	self->place = search->place;
@@ -340,6 +337,14 @@ no_backup(const Choosing *self, WaError *err)
 		wa_fail(err, WA_NOT_FOUND, "backup \"%s\" is not in the archive, or did "
 				"not end before the target on the way to timeline %" PRIu32,
 				target->backup, self->choice->tli);
+	else if (!self->timeline->history_known)
+	{
+		wa_fail(err, WA_NOT_FOUND, "no base backup in the archive is of timeline "
+				"%" PRIu32 ", the latest, whose history is missing",
+				self->choice->tli);
+		wa_hint(err, "Take one there, or recover along another timeline: "
+				"--timeline.");
+	}
 	else
 	{
 		wa_fail(err, WA_NOT_FOUND, "no base backup in the archive ended before "
@@ -353,25 +358,31 @@ no_backup(const Choosing *self, WaError *err)
 	return err->code;
 }
 
+/* The newest that serves; one with damaged pages for want of another only. */
 static WaCode
 find_backup(Choosing *self, WaError *err)
 {
 	const WaTarget *target = self->target;
-	const WaBackup *newest = NULL;
+	const WaBackup *best = NULL;
+	bool		best_sound = false;
 
 	for (size_t i = 0; i < self->catalogue->backups_count; i++)
 	{
 		const WaBackup *backup = &self->catalogue->backups[i];
+		bool		sound = wa_backup_sound(self->catalogue, backup);
 
-		if (serves(self, backup) &&
-			(target->backup == NULL ||
-			 strcmp(target->backup, backup->id) == 0) &&
-			(newest == NULL ||
-			 newest->history.start_lsn <= backup->history.start_lsn))
-			newest = backup;
+		if (!serves(self, backup) ||
+			(target->backup != NULL &&
+			 strcmp(target->backup, backup->id) != 0) ||
+			(best_sound && !sound))
+			continue;
+		/* in order of their starts */
+		best = backup;
+		best_sound = sound;
 	}
-	self->choice->backup = newest;
-	return newest != NULL ? WA_OK : no_backup(self, err);
+	self->choice->backup = best;
+	self->choice->sound = best_sound;
+	return best != NULL ? WA_OK : no_backup(self, err);
 }
 
 /* ---- the WAL ---------------------------------------------------------------- */

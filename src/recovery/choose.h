@@ -32,6 +32,7 @@ typedef struct WaTarget
 typedef struct WaChoice
 {
 	const WaBackup *backup;		/* of the catalogue */
+	bool		sound;			/* else with damaged pages, for want of another */
 	uint32_t	tli;
 	bool		history_known;	/* else the backup is of that timeline, too */
 	WaPlace		until;			/* segment of the target, or the last one */

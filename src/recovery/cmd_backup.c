@@ -468,8 +468,12 @@ prune_after(const Options *options)
 		say(options, "nothing was pruned: %s\n", err.message);
 		return WA_EXIT_OK;
 	}
-	return wanted ? wa_prune_by_server(&options->server, options->archive,
-									   more) : WA_EXIT_OK;
+	if (!wanted || wa_prune_by_server(&options->server, options->archive,
+									  more) == WA_EXIT_OK)
+		return WA_EXIT_OK;
+	fprintf(stderr, "walarch backup: the backup is taken, but what "
+			"walarch.auto_prune lets go of was not deleted\n");
+	return WA_EXIT_FAILED;
 }
 
 /* Nothing has been archived yet: then there is a simple way out. */

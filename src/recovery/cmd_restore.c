@@ -57,7 +57,8 @@ static const char usage[] =
 "  --slot NAME              replication slot that it uses there\n"
 "  --archiving on|off       leave archive_mode as it was, or off (default: off,\n"
 "                           with --standby on): a copy must not write into the\n"
-"                           archive of the original\n"
+"                           archive of the original. When off, nor does it\n"
+"                           subscribe to what the original subscribes to\n"
 "  --bindir DIR             where PostgreSQL's programs are (default: where\n"
 "                           walarch is)\n"
 "  --jobs N                 tablespaces unpacked at the same time (default: 2)\n"
@@ -150,8 +151,6 @@ print_plan(const Options *options, const WaCatalogue *catalogue,
 	for (size_t i = plan->chain_count - 1; i-- > 0;)
 		printf("%s%s\n", i + 2 == plan->chain_count ? "on top of  " :
 			   "           ", plan->chain[i].id);
-	if (choice->backup->checksum_failures)
-		printf("WARNING    " WA_BACKUP_CHECKSUMS "\n");
 	print_target(options, plan);
 	printf("timeline   %" PRIu32 "\n", choice->tli);
 	printf("WAL        %" PRIu64 " segment%s, %s to %s: all there\n",
@@ -186,6 +185,7 @@ print_json(const Options *options, const WaCatalogue *catalogue,
 	wa_json_lsn("latest_lsn", choice->latest_lsn);
 	wa_json_time("latest_time", choice->latest_known, choice->latest_us);
 	wa_json_number("raw_bytes", (int64_t) plan->raw_bytes);
+	wa_json_bool("checksum_failures", !choice->sound);
 	wa_json_bool("archiving", options->restore.archiving);
 	wa_json_string("pin", pin);
 	wa_json_end();
@@ -205,6 +205,8 @@ print_end(const Options *options, const WaBinaries *binaries,
 	printf("archiving  %s\n", restore->archiving ?
 		   "as the original had it: archive_mode was not changed" :
 		   "off: archive_mode = off stands in postgresql.auto.conf");
+	if (!restore->archiving && !restore->standby)
+		printf("subscribing off: max_logical_replication_workers = 0, likewise\n");
 	if (pin[0] != '\0')
 		printf("pin        %s keeps the WAL for two days; "
 			   "\"walarch unpin\" ends it\n", pin);
@@ -258,46 +260,56 @@ show_nothing(void *arg, uint64_t done_bytes)
 
 /* ---- doing it --------------------------------------------------------------- */
 
+/* It was chosen, and can be done. */
+static WaCode
+run(const Options *options, const WaBinaries *binaries, WaRestoreView *view,
+	char *pin, WaError *err)
+{
+	const WaRestore *wanted = &options->restore;
+	bool		talks = !options->json && !options->quiet;
+	uint64_t	begun_ms = wa_cli_now_ms();
+
+	fflush(stdout);
+	if (wa_restore_hold(wanted, binaries, "restore", view, pin, err) != WA_OK)
+		return err->code;
+	if (wa_restore_run(view->store, &view->catalogue, wanted, &view->plan,
+					   binaries, talks ? show_progress : show_nothing,
+					   &view->plan, err) != WA_OK)
+	{
+		wa_progress_wipe();
+		wa_hold_end(wanted->archive, pin);
+		return err->code;
+	}
+	wa_progress_wipe();
+	if (talks)
+		print_end(options, binaries, pin, wa_cli_now_ms() - begun_ms);
+	warn_elsewhere(options, binaries);
+	return WA_OK;
+}
+
 static WaCode
 restore(const Options *options, WaError *err)
 {
-	const WaRestore *wanted = &options->restore;
-	uint64_t	begun_ms = wa_cli_now_ms();
+	bool		talks = !options->json && !options->quiet;
 	char		pin[WA_PIN_NAME_BYTES] = "";
 	WaBinaries	binaries;
-	WaCatalogue catalogue;
-	WaStore    *store;
-	WaRestorePlan plan;
+	WaRestoreView view;
 	WaCode		code;
 
 	if (wa_binaries_find(options->bindir, &binaries, err) != WA_OK ||
-		wa_cli_catalogue(wanted->archive, &store, &catalogue, err) != WA_OK)
+		wa_restore_look(&options->restore, &binaries, &view, err) != WA_OK)
 		return err->code;
-	code = wa_restore_plan(store, &catalogue, wanted, &binaries, &plan, err);
-	if (code == WA_OK && !options->json && !options->quiet)
-		print_plan(options, &catalogue, &plan);
-	if (code == WA_OK && !options->dry_run)
-	{
-		fflush(stdout);
-		wa_hold(wanted->archive, "restore", wa_restore_backup(&plan), pin);
-		code = wa_restore_run(store, &catalogue, wanted, &plan, &binaries,
-							  options->quiet || options->json ?
-							  show_nothing : show_progress, &plan, err);
-		wa_progress_wipe();
-		if (code != WA_OK)
-			wa_hold_end(wanted->archive, pin);
-		if (code == WA_OK && !options->json && !options->quiet)
-			print_end(options, &binaries, pin, wa_cli_now_ms() - begun_ms);
-		if (code == WA_OK)
-			warn_elsewhere(options, &binaries);
-	}
-	else if (code == WA_OK && !options->json && !options->quiet)
+	if (talks)
+		print_plan(options, &view.catalogue, &view.plan);
+	if (!view.plan.choice.sound)
+		fprintf(stderr, "walarch restore: warning: of backup %s "
+				WA_BACKUP_CHECKSUMS "\n", view.plan.choice.backup->id);
+	code = options->dry_run ? WA_OK : run(options, &binaries, &view, pin, err);
+	if (code == WA_OK && options->dry_run && talks)
 		printf("\nNothing was written.\n");
 	if (code == WA_OK && options->json)
-		print_json(options, &catalogue, &plan, !options->dry_run, pin);
-	wa_restore_plan_free(&plan);
-	wa_catalogue_free(&catalogue);
-	wa_store_close(store);
+		print_json(options, &view.catalogue, &view.plan, !options->dry_run, pin);
+	wa_restore_view_free(&view);
 	return code;
 }
 
@@ -383,6 +395,8 @@ check(Options *options)
 							"with an absolute path");
 	if (restore->standby && restore->target.kind != WA_TARGET_LATEST)
 		return wa_cli_usage("restore", "a standby has no target");
+	if (restore->standby && restore->target.tli != 0)
+		return wa_cli_usage("restore", "a standby follows the latest timeline");
 	if (!restore->standby &&
 		(restore->primary_conninfo != NULL || restore->slot != NULL))
 		return wa_cli_usage("restore", "--primary-conninfo and --slot go with "

@@ -24,7 +24,10 @@ put_setting(FILE *to, const char *name, const char *value)
 	{
 		if (*c == '\'' || *c == '\\')
 			fputc(*c, to);
-		fputc(*c, to);
+		if (*c == '\n')
+			fputs("\\n", to);
+		else
+			fputc(*c, to);
 	}
 	fprintf(to, "'\n");
 }
@@ -156,6 +159,10 @@ append_settings(const WaCatalogue *catalogue, const WaRestore *restore,
 	put_setting(to, "recovery_end_command", "");
 	if (!restore->archiving)
 		put_setting(to, "archive_mode", "off");
+	/* a second subscriber would take from the publisher what is the first's */
+	if (!restore->archiving && !restore->standby)
+		put_setting(to, "max_logical_replication_workers", "0");
+	put_setting(to, "hot_standby", "on");
 	put_setting(to, "primary_conninfo", restore->primary_conninfo != NULL ?
 				restore->primary_conninfo : "");
 	put_setting(to, "primary_slot_name", restore->slot != NULL ?

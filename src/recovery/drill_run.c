@@ -153,68 +153,67 @@ show_nothing(void *arg, uint64_t done_bytes)
 {
 }
 
+/* What was chosen, and what the archive has. */
+static void
+note_choice(const WaRestore *restore, const WaRestoreView *view,
+			WaDrill *drill)
+{
+	const WaRestorePlan *plan = &view->plan;
+	const WaChoice *choice = &plan->choice;
+
+	snprintf(drill->backup_id, sizeof(drill->backup_id), "%s",
+			 choice->backup->id);
+	snprintf(drill->backup_time, sizeof(drill->backup_time), "%s",
+			 choice->backup->history.stop_time);
+	describe_target(restore, drill);
+	drill->server_version = wa_restore_backup(plan)->server_version;
+	drill->tli = choice->tli;
+	drill->segments = choice->segments;
+	drill->raw_bytes = plan->raw_bytes;
+	drill->archived_lsn = (choice->until.segno + 1) *
+		view->catalogue.marker.segment_bytes;
+	drill->record_lsn = choice->latest_lsn;
+	drill->archived_known = choice->latest_known;
+	drill->archived_us = choice->latest_us;
+	wa_drill_check(drill, "choose", WA_CHECK_PASSED, "backup %s, %" PRIu64
+				   " segments: all there", choice->backup->id,
+				   choice->segments);
+	if (!choice->sound)
+		wa_drill_check(drill, "backup", WA_CHECK_FAILED, WA_BACKUP_CHECKSUMS);
+}
+
 /* Choose and copy, by the very code of walarch restore. */
 static bool
 restore_copy(const WaDrillWanted *wanted, const WaRestore *restore,
 			 const WaBinaries *binaries, WaDrill *drill, char *hold)
 {
 	uint64_t	begun_ms = wa_cli_now_ms();
-	WaCatalogue catalogue;
-	WaStore    *store;
-	WaRestorePlan plan;
+	WaRestoreView view;
 	WaError		err;
 	WaCode		code;
 
-	if (wa_cli_catalogue(restore->archive, &store, &catalogue, &err) != WA_OK)
+	if (wa_restore_look(restore, binaries, &view, &err) != WA_OK ||
+		wa_restore_hold(restore, binaries, "drill", &view, hold, &err) != WA_OK)
 	{
 		wa_drill_check(drill, "choose", WA_CHECK_FAILED, "%s", err.message);
 		return false;
 	}
-	code = wa_restore_plan(store, &catalogue, restore, binaries, &plan, &err);
-	if (code != WA_OK)
-		wa_drill_check(drill, "choose", WA_CHECK_FAILED, "%s", err.message);
+	drill->choose_ms = (int64_t) (wa_cli_now_ms() - begun_ms);
+	note_choice(restore, &view, drill);
+	begun_ms = wa_cli_now_ms();
+	code = wa_restore_run(view.store, &view.catalogue, restore, &view.plan,
+						  binaries, wanted->talks ? show_progress :
+						  show_nothing, &view.plan, &err);
+	wa_progress_wipe();
+	drill->copy_ms = (int64_t) (wa_cli_now_ms() - begun_ms);
+	if (code == WA_OK)
+		wa_drill_check(drill, "copy", WA_CHECK_PASSED, "%s",
+					   wa_binaries_have(binaries, "pg_verifybackup") ?
+					   "checked by pg_verifybackup" :
+					   "the digests of its archives fit");
 	else
-	{
-		const WaBackup *backup = plan.choice.backup;
-
-		drill->choose_ms = (int64_t) (wa_cli_now_ms() - begun_ms);
-		snprintf(drill->backup_id, sizeof(drill->backup_id), "%s", backup->id);
-		snprintf(drill->backup_time, sizeof(drill->backup_time), "%s",
-				 backup->history.stop_time);
-		describe_target(restore, drill);
-		drill->server_version = wa_restore_backup(&plan)->server_version;
-		drill->tli = plan.choice.tli;
-		drill->segments = plan.choice.segments;
-		drill->raw_bytes = plan.raw_bytes;
-		drill->archived_lsn = (plan.choice.until.segno + 1) *
-			catalogue.marker.segment_bytes;
-		drill->record_lsn = plan.choice.latest_lsn;
-		drill->archived_known = plan.choice.latest_known;
-		drill->archived_us = plan.choice.latest_us;
-		wa_drill_check(drill, "choose", WA_CHECK_PASSED, "backup %s, %" PRIu64
-					   " segments: all there", backup->id,
-					   plan.choice.segments);
-		if (backup->checksum_failures)
-			wa_drill_check(drill, "backup", WA_CHECK_FAILED,
-						   WA_BACKUP_CHECKSUMS);
-		wa_hold(restore->archive, "drill", wa_restore_backup(&plan), hold);
-		begun_ms = wa_cli_now_ms();
-		code = wa_restore_run(store, &catalogue, restore, &plan, binaries,
-							  wanted->talks ? show_progress : show_nothing,
-							  &plan, &err);
-		wa_progress_wipe();
-		drill->copy_ms = (int64_t) (wa_cli_now_ms() - begun_ms);
-		if (code == WA_OK)
-			wa_drill_check(drill, "copy", WA_CHECK_PASSED, "%s",
-						   wa_binaries_have(binaries, "pg_verifybackup") ?
-						   "checked by pg_verifybackup" :
-						   "the digests of its archives fit");
-		else
-			wa_drill_check(drill, "copy", WA_CHECK_FAILED, "%s", err.message);
-	}
-	wa_restore_plan_free(&plan);
-	wa_catalogue_free(&catalogue);
-	wa_store_close(store);
+		wa_drill_check(drill, "copy", WA_CHECK_FAILED, "%s", err.message);
+	wa_restore_view_free(&view);
 	return code == WA_OK;
 }
 

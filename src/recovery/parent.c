@@ -13,18 +13,6 @@
 
 #define VERSION_MIN		170000	/* older ones take no incremental backups */
 
-/*
- * A restore reads all of the chain, so that damage in one spoils the others.
- */
-static bool
-is_sound(const WaCatalogue *catalogue, const WaBackup *backup)
-{
-	while (backup != NULL && !backup->checksum_failures &&
-		   backup->parent[0] != '\0')
-		backup = wa_catalogue_stored(catalogue, backup->parent);
-	return backup != NULL && !backup->checksum_failures;
-}
-
 static const WaBackup *
 find(const WaCatalogue *catalogue, const WaLineage *lineage)
 {
@@ -35,8 +23,8 @@ find(const WaCatalogue *catalogue, const WaLineage *lineage)
 		const WaBackup *backup = &catalogue->backups[i];
 		WaPlace		stop = {backup->tli, backup->stop_segno};
 
-		if (backup->stored && wa_backup_usable(catalogue, backup, NULL) &&
-			is_sound(catalogue, backup) &&
+		/* a restore reads all of the chain: damage in one spoils the others */
+		if (backup->stored && wa_backup_sound(catalogue, backup) &&
 			wa_lineage_holds(lineage, wa_backup_start(backup)) &&
 			wa_lineage_holds(lineage, stop))
 			newest = backup;	/* they are in order of their starts */

@@ -16,8 +16,10 @@
 #include <unistd.h>
 
 #include "archive/bases.h"
+#include "cli/cli.h"
 #include "recovery/combine.h"
 #include "recovery/configure.h"
+#include "recovery/hold.h"
 #include "recovery/process.h"
 
 #define OUTPUT_BYTES	600
@@ -276,6 +278,17 @@ check_mappings(const WaRestore *restore, const WaBaseBackup *backup,
 	return WA_OK;
 }
 
+static void
+free_plan(WaRestorePlan *plan)
+{
+	for (size_t i = 0; i < plan->chain_count; i++)
+		wa_base_free(&plan->chain[i]);
+	free(plan->chain);
+	free(plan->places);
+	free(plan->jobs);
+	memset(plan, 0, sizeof(*plan));
+}
+
 /* The backup that was chosen, and those that it is incremental to. */
 static WaCode
 read_chain(WaStore *store, const WaCatalogue *catalogue, WaRestorePlan *plan,
@@ -305,10 +318,10 @@ read_chain(WaStore *store, const WaCatalogue *catalogue, WaRestorePlan *plan,
 	return WA_OK;
 }
 
-WaCode
-wa_restore_plan(WaStore *store, const WaCatalogue *catalogue,
-				const WaRestore *restore, const WaBinaries *binaries,
-				WaRestorePlan *plan, WaError *err)
+static WaCode
+make_plan(WaStore *store, const WaCatalogue *catalogue,
+		  const WaRestore *restore, const WaBinaries *binaries,
+		  WaRestorePlan *plan, WaError *err)
 {
 	memset(plan, 0, sizeof(*plan));
 	if (wa_choose(store, catalogue, &restore->target, &plan->choice,
@@ -321,19 +334,47 @@ wa_restore_plan(WaStore *store, const WaCatalogue *catalogue,
 		make_jobs(restore, plan, err) == WA_OK &&
 		check_room(plan, err) == WA_OK)
 		return WA_OK;
-	wa_restore_plan_free(plan);
+	free_plan(plan);
+	return err->code;
+}
+
+/* ---- looking, twice --------------------------------------------------------- */
+
+WaCode
+wa_restore_look(const WaRestore *restore, const WaBinaries *binaries,
+				WaRestoreView *view, WaError *err)
+{
+	memset(view, 0, sizeof(*view));
+	if (wa_cli_catalogue(restore->archive, &view->store, &view->catalogue,
+						 err) != WA_OK)
+		return err->code;
+	if (make_plan(view->store, &view->catalogue, restore, binaries,
+						&view->plan, err) == WA_OK)
+		return WA_OK;
+	wa_restore_view_free(view);
 	return err->code;
 }
 
 void
-wa_restore_plan_free(WaRestorePlan *plan)
+wa_restore_view_free(WaRestoreView *view)
 {
-	for (size_t i = 0; i < plan->chain_count; i++)
-		wa_base_free(&plan->chain[i]);
-	free(plan->chain);
-	free(plan->places);
-	free(plan->jobs);
-	memset(plan, 0, sizeof(*plan));
+	free_plan(&view->plan);
+	wa_catalogue_free(&view->catalogue);
+	wa_store_close(view->store);
+	memset(view, 0, sizeof(*view));
+}
+
+WaCode
+wa_restore_hold(const WaRestore *restore, const WaBinaries *binaries,
+				const char *who, WaRestoreView *view, char *pin, WaError *err)
+{
+	wa_hold(restore->archive, who, wa_restore_backup(&view->plan), pin);
+	wa_restore_view_free(view);
+	if (wa_restore_look(restore, binaries, view, err) == WA_OK)
+		return WA_OK;
+	wa_hold_end(restore->archive, pin);
+	pin[0] = '\0';
+	return err->code;
 }
 
 /* ---- doing it --------------------------------------------------------------- */
@@ -570,10 +611,14 @@ wa_restore_run(WaStore *store, const WaCatalogue *catalogue,
 			   const WaBinaries *binaries, WaUnpackProgressFn progress,
 			   void *arg, WaError *err)
 {
+	char		path[PATH_MAX];
+
 	if (run(store, catalogue, restore, plan, binaries, progress, arg,
 			err) == WA_OK)
 		return WA_OK;
-	if (err->hint[0] == '\0')
+	snprintf(path, sizeof(path), "%.2000s/" WA_CONTROL_FILE,
+			 restore->directory);
+	if (err->hint[0] == '\0' && access(path, F_OK) != 0)
 		wa_hint(err, "What is in \"%s\" cannot be started: it has no "
 				WA_CONTROL_FILE ". Remove it.", restore->directory);
 	return err->code;

@@ -67,15 +67,31 @@ wa_restore_backup(const WaRestorePlan *plan)
 /* Take slashes off a path that mean nothing, so that equal ones look equal. */
 extern void wa_restore_tidy(char *path);
 
+/* An archive, what is in it, and what is to be made of it. */
+typedef struct WaRestoreView
+{
+	WaStore    *store;
+	WaCatalogue catalogue;
+	WaRestorePlan plan;
+} WaRestoreView;
+
 /*
  * Choose, and look whether it can be done: directories empty, room enough,
- * the server's version.  Nothing is written.  The caller frees the plan.
+ * the server's version.  Nothing is written.  On success the caller frees.
  */
-extern WaCode wa_restore_plan(WaStore *store, const WaCatalogue *catalogue,
-							  const WaRestore *restore,
-							  const WaBinaries *binaries,
-							  WaRestorePlan *plan, WaError *err);
-extern void wa_restore_plan_free(WaRestorePlan *plan);
+extern WaCode wa_restore_look(const WaRestore *restore,
+							  const WaBinaries *binaries, WaRestoreView *view,
+							  WaError *err);
+extern void wa_restore_view_free(WaRestoreView *view);
+
+/*
+ * Keep retention away from what was chosen, in the name of `who`, and look
+ * again: until then it could go.  After an error nothing is pinned, and the
+ * view is freed.
+ */
+extern WaCode wa_restore_hold(const WaRestore *restore,
+							  const WaBinaries *binaries, const char *who,
+							  WaRestoreView *view, char *pin, WaError *err);
 
 /*
  * Do it: unpack, check, configure, sync.  After a failure what is there can

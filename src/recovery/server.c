@@ -48,7 +48,7 @@ wa_server_fail(WaError *err, const char *what, const char *message)
 		length--;
 	snprintf(line, sizeof(line), "%.*s", (int) length, message);
 	for (char *c = line; *c != '\0'; c++)
-		if (*c == '\n')
+		if (*c == '\n' || *c == '\t')
 			*c = ' ';
 	return wa_fail(err, WA_INVALID, "%s: %s", what, line);
 }

@@ -39,7 +39,7 @@ wa_target_option(WaTarget *target, bool *given, int letter,
 						wa_lsn_parse_whole(value, &target->lsn));
 		case 'n':
 			target->name = value;
-			return take(target, given, WA_TARGET_NAME, true);
+			return take(target, given, WA_TARGET_NAME, value[0] != '\0');
 		case 'x':
 			good = wa_text_number(value, 3, UINT32_MAX, &number);
 			target->xid = (uint32_t) number;

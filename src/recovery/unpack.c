@@ -128,22 +128,44 @@ refuse(const WaUnpackJob *job, const char *path, const char *why, WaError *err)
 	return err->code;
 }
 
-/* Is it the name of something below the directory? */
+/*
+ * Is it the name of something below the directory, and the only one it has?
+ * A slash may stand at its end.
+ */
 static bool
 stays_below(const char *path)
 {
-	if (path[0] == '/' || path[0] == '\0')
+	if (path[0] == '\0')
 		return false;
 	while (*path != '\0')
 	{
 		size_t		length = strcspn(path, "/");
 
-		if (length == 2 && strncmp(path, "..", 2) == 0)
+		if (length == 0 || (length == 1 && path[0] == '.') ||
+			(length == 2 && strncmp(path, "..", 2) == 0))
 			return false;
 		path += length;
-		path += strspn(path, "/");
+		if (*path == '/')
+			path++;
 	}
 	return true;
+}
+
+/* "./pg_wal/archive_status/" is how PostgreSQL calls that one. */
+static const char *
+tidy_name(struct archive_entry *entry)
+{
+	const char *path = archive_entry_pathname(entry);
+	char	   *copy;
+
+	if (path == NULL || strncmp(path, "./", 2) != 0)
+		return path;
+	copy = strdup(path + 2);
+	if (copy == NULL)
+		return NULL;
+	archive_entry_set_pathname(entry, copy);
+	free(copy);
+	return archive_entry_pathname(entry);
 }
 
 /*
@@ -154,7 +176,7 @@ static WaCode
 judge(const WaUnpackJob *job, struct archive_entry *entry, bool *wanted,
 	  WaError *err)
 {
-	const char *path = archive_entry_pathname(entry);
+	const char *path = tidy_name(entry);
 	bool		main_archive = strcmp(job->file->name, WA_BASE_MAIN) == 0;
 
 	*wanted = true;

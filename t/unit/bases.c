@@ -191,6 +191,39 @@ test_sweep(void)
 	is_int(state(0), WA_BASE_LEFT, "no sign is left that it had begun");
 }
 
+/* What is below base/ and says nothing of itself is not ours to remove. */
+static void
+test_foreign(void)
+{
+	WaBaseBackup backup;
+	uint32_t	swept;
+
+	fresh();
+	must(wa_bases_lock(store, &marker, &err) == WA_OK);
+	(void) take(3);
+	must(unlink(in("base/000000010000000000000003.00000028/backup")) == 0);
+	is_int(state(0), WA_BASE_UNREADABLE, "a backup that has lost its sign");
+	must(mkdir(in("base/mine"), 0700) == 0);
+	write_file(in("base/mine/file"), "x", 1);
+	is_int(state(1), WA_BASE_UNREADABLE, "a directory of somebody's");
+	must(mkdir(in("base/nothing"), 0700) == 0);
+	is_int(state(2), WA_BASE_LEFT, "an empty one");
+	is_code(wa_bases_sweep(store, &swept, &err), WA_OK, &err, "a sweep");
+	is_int(swept, 1, "removes the empty one");
+	ok(there("base/mine/file") &&
+	   there("base/000000010000000000000003.00000028/base.tar.zst"),
+	   "and nothing else");
+
+	/* another backup keeps away from it; killed after it was withdrawn */
+	backup = take(3);
+	is_str(backup.id, "000000010000000000000003.00000028-2", "another id");
+	is_code(wa_base_withdraw(store, backup.id, &err), WA_OK, &err,
+			"withdrawn");
+	is_code(wa_bases_sweep(store, &swept, &err), WA_OK, &err, "a sweep");
+	is_int(swept, 1, "removes what was withdrawn");
+	ok(!there("base/000000010000000000000003.00000028-2"), "all of it");
+}
+
 static void
 test_trouble(void)
 {
@@ -239,6 +272,7 @@ main(void)
 	scratch();
 	test_life();
 	test_sweep();
+	test_foreign();
 	test_trouble();
 	return done_testing();
 }
