@@ -78,7 +78,7 @@ walarch: $(CLI) $(PURE)
 
 # libpq would cost each restore_command some milliseconds of start-up.
 walarch-recovery: $(SECOND) $(filter-out src/cli/main.o,$(CLI)) $(PURE)
-	$(CC) $(CFLAGS) $(filter %.o,$^) $(LDFLAGS) $(LDFLAGS_EX) $(CLI_LIBS) -lpq -larchive -o $@
+	$(CC) $(CFLAGS) $(filter %.o,$^) $(LDFLAGS) $(LDFLAGS_EX) $(CLI_LIBS) -lpq -larchive -ljson-c -o $@
 
 # Unit tests: each t/unit/NAME.c is a program that prints TAP. A sanitized
 # variant has its objects and programs in a directory of its own.

@@ -305,6 +305,55 @@ SKIP:
 	forged('a hard link', qr/which is a hard link/, 'evil', 'hard');
 }
 
+# an archive whose tar does not fit its manifest, with pg_verifybackup and without
+my $alone = "$base/alone";
+mkdir $alone or die $!;
+symlink $primary->config_data('--bindir') . '/postgres', "$alone/postgres" or die $!;
+
+sub changed
+{
+	my ($what, $pattern, $change) = @_;
+	my $dir = "$base/change";
+	my $text = slurp_binary("$archive/base/$second/backup");
+	my $good = slurp_binary($tar);
+
+	system_or_bail('rm', '-rf', $dir);
+	mkdir $dir or die $!;
+	mkdir "$dir/in" or die $!;
+	system_or_bail('sh', '-c', "zstd -dc '$tar' | tar -xf - -C '$dir/in' && cd '$dir/in' && $change && tar -cf ../base.tar *");
+	system_or_bail('zstd', '-q', '-f', "$dir/base.tar", '-o', "$dir/base.tar.zst");
+	my ($digest) = `xxhsum -H2 '$dir/base.tar' 2>/dev/null` =~ /^([0-9a-f]{32})/;
+	my ($raw, $stored) = (-s "$dir/base.tar", -s "$dir/base.tar.zst");
+	write_binary("$archive/base/$second/backup", $text =~ s/^file: base\.tar\.zst \d+ \d+ \w+$/file: base.tar.zst $raw $stored $digest/mr);
+	write_binary($tar, slurp_binary("$dir/base.tar.zst"));
+	foreach my $bindir ($primary->config_data('--bindir'), $alone)
+	{
+		my $restored = restore('-D', "$base/changed", '--bindir', $bindir, moved());
+		my $who = $bindir eq $alone ? 'walarch' : 'pg_verifybackup';
+
+		is($restored->{status}, defined $pattern ? 1 : 0, "$what, $who: exit status") or diag($restored->{stderr});
+		like($restored->{stderr}, qr/the backup is not what its manifest says: /, "$what, $who: message") if defined $pattern;
+		like($restored->{stderr}, $pattern, "$what: and why") if defined $pattern && $bindir eq $alone;
+		like($restored->{stdout}, qr/, and compared with its manifest$/m, "$what: is said") if !defined $pattern && $bindir eq $alone;
+		is(-e "$base/changed/global/pg_control" ? 1 : 0, defined $pattern ? 0 : 1, "$what, $who: whether a server can start on it");
+		system_or_bail('rm', '-rf', "$base/changed");
+	}
+	write_binary($tar, $good);
+	write_binary("$archive/base/$second/backup", $text);
+	return;
+}
+
+SKIP:
+{
+	skip 'xxhsum is not here', 34 if system('which xxhsum >/dev/null 2>&1') != 0;
+	changed('nothing', undef, 'true');
+	changed('another byte', qr/"PG_VERSION" has another checksum/, 'printf 99 >PG_VERSION && echo >>PG_VERSION');
+	changed('another size', qr/"PG_VERSION" has 4 bytes instead of 3/, 'echo >>PG_VERSION');
+	changed('a file that is missing', qr/"global\/pg_filenode\.map" is missing/, 'rm global/pg_filenode.map');
+	changed('one too many', qr/"base\/evil" is not in it/, 'touch base/evil');
+	changed('another pg_control', qr/"global\/pg_control" has another checksum/, 'printf x | dd of=global/pg_control conv=notrunc status=none');
+}
+
 # ---- along another timeline, and a standby --------------------------------------------------
 
 # a copy that archives: timeline 2

@@ -25,6 +25,7 @@ tool_packages() {
 		perl				prove, and the tests themselves
 		libipc-run-perl		PostgreSQL's own test modules need it
 		libarchive-dev		unpacks base backups
+		libjson-c-dev		reads their manifests
 		zstd				proves that objects open without walarch
 		xxhash				forges the digest of a base backup in a test
 		lz4					makes foreign archives for tests

@@ -201,7 +201,7 @@ print_end(const Options *options, const WaBinaries *binaries,
 	printf("\nrestored in %.1f s%s\n", (double) took_ms / 1000,
 		   wa_binaries_have(binaries, "pg_verifybackup") ?
 		   ", and checked by pg_verifybackup" :
-		   "; pg_verifybackup is not here to check it");
+		   ", and compared with its manifest");
 	printf("archiving  %s\n", restore->archiving ?
 		   "as the original had it: archive_mode was not changed" :
 		   "off: archive_mode = off stands in postgresql.auto.conf");

@@ -210,7 +210,7 @@ restore_copy(const WaDrillWanted *wanted, const WaRestore *restore,
 		wa_drill_check(drill, "copy", WA_CHECK_PASSED, "%s",
 					   wa_binaries_have(binaries, "pg_verifybackup") ?
 					   "checked by pg_verifybackup" :
-					   "the digests of its archives fit");
+					   "compared with its manifest");
 	else
 		wa_drill_check(drill, "copy", WA_CHECK_FAILED, "%s", err.message);
 	wa_restore_view_free(&view);

@@ -20,6 +20,7 @@
 #include "recovery/combine.h"
 #include "recovery/configure.h"
 #include "recovery/hold.h"
+#include "recovery/manifest.h"
 #include "recovery/process.h"
 
 #define OUTPUT_BYTES	600
@@ -454,12 +455,13 @@ verify(const char *directory, const WaBinaries *binaries, WaError *err)
 	int			status;
 
 	if (!wa_binaries_have(binaries, argv[0]))
-		return WA_OK;
+		return wa_manifest_check(directory, NULL, err);
 	if (wa_binaries_ask(binaries, argv, 0, output, sizeof(output), &status,
 						err) != WA_OK)
 		return err->code;
+	/* it does not know that one by its other name */
 	if (status == 0)
-		return WA_OK;
+		return wa_manifest_check(directory, WA_CONTROL_FILE, err);
 	wa_program_line(output);
 	return wa_fail(err, WA_DAMAGED, "the backup is not what its manifest says: "
 				   "%s", output);
