@@ -20,11 +20,7 @@
 bool
 wa_base_id_valid(const char *id)
 {
-	size_t		length = strlen(id);
-
-	return length > 0 && length < WA_BASE_ID_BYTES && id[0] != '.' &&
-		strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-			   "0123456789.-_") == length;
+	return wa_keyvalue_name_valid(id, WA_BASE_ID_BYTES);
 }
 
 bool

@@ -48,3 +48,13 @@ wa_keyvalue_time_text(int64_t unix_us, char *text)
 		text[0] = '\0';
 	return text;
 }
+
+bool
+wa_keyvalue_name_valid(const char *name, size_t bytes)
+{
+	size_t		length = strlen(name);
+
+	return length > 0 && length < bytes && name[0] != '.' &&
+		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+			   "0123456789.-_") == length;
+}

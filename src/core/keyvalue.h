@@ -25,4 +25,10 @@ extern bool wa_keyvalue_copy(char *to, size_t bytes, const char *value);
 #define WA_KEYVALUE_TIME_BYTES	40
 extern const char *wa_keyvalue_time_text(int64_t unix_us, char *text);
 
+/*
+ * Can it be the name of something that lies in a file of that name?  Letters,
+ * digits, ".", "-" and "_", no dot first, in `bytes` with its NUL.
+ */
+extern bool wa_keyvalue_name_valid(const char *name, size_t bytes);
+
 #endif							/* WA_KEYVALUE_H */

@@ -31,11 +31,7 @@ wa_pin_kind_name(WaPinKind kind)
 bool
 wa_pin_name_valid(const char *name)
 {
-	size_t		length = strlen(name);
-
-	return length > 0 && length < WA_PIN_NAME_BYTES && name[0] != '.' &&
-		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-			   "0123456789.-_") == length;
+	return wa_keyvalue_name_valid(name, WA_PIN_NAME_BYTES);
 }
 
 size_t

@@ -245,19 +245,6 @@ warn_elsewhere(const Options *options, const WaBinaries *binaries)
 			options->restore.directory, options->restore.directory);
 }
 
-static void
-show_progress(void *arg, uint64_t done_bytes)
-{
-	const WaRestorePlan *plan = arg;
-
-	wa_progress_show(done_bytes, plan->raw_bytes);
-}
-
-static void
-show_nothing(void *arg, uint64_t done_bytes)
-{
-}
-
 /* ---- doing it --------------------------------------------------------------- */
 
 /* It was chosen, and can be done. */
@@ -273,7 +260,7 @@ run(const Options *options, const WaBinaries *binaries, WaRestoreView *view,
 	if (wa_restore_hold(wanted, binaries, "restore", view, pin, err) != WA_OK)
 		return err->code;
 	if (wa_restore_run(view->store, &view->catalogue, wanted, &view->plan,
-					   binaries, talks ? show_progress : show_nothing,
+					   binaries, wa_restore_progress(talks),
 					   &view->plan, err) != WA_OK)
 	{
 		wa_progress_wipe();

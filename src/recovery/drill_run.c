@@ -140,19 +140,6 @@ describe_target(const WaRestore *restore, WaDrill *drill)
 	}
 }
 
-static void
-show_progress(void *arg, uint64_t done_bytes)
-{
-	const WaRestorePlan *plan = arg;
-
-	wa_progress_show(done_bytes, plan->raw_bytes);
-}
-
-static void
-show_nothing(void *arg, uint64_t done_bytes)
-{
-}
-
 /* What was chosen, and what the archive has. */
 static void
 note_choice(const WaRestore *restore, const WaRestoreView *view,
@@ -202,8 +189,7 @@ restore_copy(const WaDrillWanted *wanted, const WaRestore *restore,
 	note_choice(restore, &view, drill);
 	begun_ms = wa_cli_now_ms();
 	code = wa_restore_run(view.store, &view.catalogue, restore, &view.plan,
-						  binaries, wanted->talks ? show_progress :
-						  show_nothing, &view.plan, &err);
+						  binaries, wa_restore_progress(wanted->talks), &view.plan, &err);
 	wa_progress_wipe();
 	drill->copy_ms = (int64_t) (wa_cli_now_ms() - begun_ms);
 	if (code == WA_OK)

@@ -93,6 +93,9 @@ extern WaCode wa_restore_hold(const WaRestore *restore,
 							  const WaBinaries *binaries, const char *who,
 							  WaRestoreView *view, char *pin, WaError *err);
 
+/* Show progress of a plan, which is the argument, or do not. */
+extern WaUnpackProgressFn wa_restore_progress(bool talks);
+
 /*
  * Do it: unpack, check, configure, sync.  After a failure what is there can
  * not be started, and says so.
