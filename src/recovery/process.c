@@ -114,16 +114,6 @@ take_report(WaProcess *process, int status, WaError *err)
 	return wa_fail(err, WA_IO, "a process of walarch has died");
 }
 
-WaCode
-wa_process_wait(WaProcess *process, WaError *err)
-{
-	int			status = 0;
-
-	while (waitpid(process->pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return take_report(process, status, err);
-}
-
 bool
 wa_process_ended(WaProcess *process, WaCode *code, WaError *err)
 {
@@ -133,6 +123,20 @@ wa_process_ended(WaProcess *process, WaCode *code, WaError *err)
 		return false;
 	*code = take_report(process, status, err);
 	return true;
+}
+
+void
+wa_process_stop(WaProcess *process)
+{
+	WaError		ignored;
+	int			status = 0;
+
+	if (process->pid <= 0)
+		return;
+	kill(process->pid, SIGKILL);
+	while (waitpid(process->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	(void) take_report(process, status, &ignored);
 }
 
 /* ---- programs --------------------------------------------------------------- */

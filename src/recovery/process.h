@@ -41,11 +41,11 @@ extern WaCode wa_process_fork(WaProcess *process, WaError *err);
 extern void wa_process_end(const WaProcess *process, WaCode code,
 						   const WaError *err) __attribute__((noreturn));
 
-/* Wait for its end; what it told becomes *err. */
-extern WaCode wa_process_wait(WaProcess *process, WaError *err);
-
-/* Has it ended?  Then as wa_process_wait, with the result in *code. */
+/* Has it ended?  Then what it told becomes *err, with the result in *code. */
 extern bool wa_process_ended(WaProcess *process, WaCode *code, WaError *err);
+
+/* End it; what it tells does not matter. */
+extern void wa_process_stop(WaProcess *process);
 
 /* ---- programs ---- */
 

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #include "recovery/process.h"
 
 #define OUTPUT_BYTES	600
+#define SYNC_PAUSE_US	50000
 
 /* ---- progress --------------------------------------------------------------- */
 
@@ -198,17 +200,46 @@ rewrite_map(const WaRestore *restore, const WaRestorePlan *plan, WaError *err)
 	return WA_OK;
 }
 
+/*
+ * One descriptor for each file system, from before anything is written: what
+ * fails to be written meanwhile, whoever syncs, is told to each of them.
+ */
 static WaCode
-sync_directory(const char *path, WaError *err)
+open_for_sync(const WaRestorePlan *plan, int **fds, WaError *err)
 {
-	int			fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int			result = fd >= 0 ? syncfs(fd) : -1;
+	*fds = calloc(plan->places_count, sizeof(int));
+	if (*fds == NULL)
+		return wa_fail(err, WA_NO_MEMORY, "out of memory");
+	for (size_t i = 0; i < plan->places_count; i++)
+		(*fds)[i] = -1;
+	for (size_t i = 0; i < plan->places_count; i++)
+	{
+		(*fds)[i] = open(plan->places[i].directory, O_RDONLY | O_DIRECTORY |
+						 O_CLOEXEC);
+		if ((*fds)[i] < 0)
+			return wa_fail_errno(err, errno, "could not open directory "
+								 "\"%s\"", plan->places[i].directory);
+	}
+	return WA_OK;
+}
 
-	if (result != 0)
-		wa_fail_errno(err, errno, "could not sync \"%s\"", path);
-	if (fd >= 0)
-		close(fd);
-	return result == 0 ? WA_OK : err->code;
+static WaCode
+sync_all(const WaRestorePlan *plan, const int *fds, WaError *err)
+{
+	for (size_t i = 0; i < plan->places_count; i++)
+		if (syncfs(fds[i]) != 0)
+			return wa_fail_errno(err, errno, "could not sync \"%s\"",
+								 plan->places[i].directory);
+	return WA_OK;
+}
+
+static void
+close_all(const WaRestorePlan *plan, int *fds)
+{
+	for (size_t i = 0; fds != NULL && i < plan->places_count; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	free(fds);
 }
 
 /* From here on a server can start on it. */
@@ -224,7 +255,7 @@ release_control(const WaRestore *restore, WaError *err)
 			 restore->directory);
 	if (rename(held, path) != 0)
 		return wa_fail_errno(err, errno, "could not create \"%s\"", path);
-	return sync_directory(restore->directory, err);
+	return WA_OK;
 }
 
 /* Each backup of the chain by itself, and then what they make together. */
@@ -243,31 +274,75 @@ combine(WaStore *store, const WaRestore *restore, const WaRestorePlan *plan,
 	return wa_combine(restore->directory, plan, binaries, err);
 }
 
+/*
+ * In a process of its own, until it is ended: have the disk begin while there
+ * is still something to unpack.  What it does not come to, or what fails, is
+ * seen at the end by the descriptors of whoever restores: it has its own.
+ */
+static void
+sync_meanwhile(const WaRestorePlan *plan, WaProcess *process)
+{
+	int		   *fds = NULL;
+	WaError		ignored;
+
+	if (wa_process_fork(process, &ignored) != WA_OK || process->pid != 0)
+		return;
+	if (open_for_sync(plan, &fds, &ignored) == WA_OK)
+		while (sync_all(plan, fds, &ignored) == WA_OK)
+			usleep(SYNC_PAUSE_US);
+	wa_process_end(process, WA_OK, &ignored);
+}
+
+/* All of it, as it was backed up. */
+static WaCode
+bring(WaStore *store, const WaRestore *restore, const WaRestorePlan *plan,
+	  const WaBinaries *binaries, WaUnpackProgressFn progress, void *arg,
+	  WaError *err)
+{
+	if (wa_unpack(store, plan->jobs, plan->jobs_count, restore->processes,
+				  progress, arg, err) != WA_OK)
+		return err->code;
+	if (plan->chain_count > 1)
+		return combine(store, restore, plan, binaries, err);
+	if (link_tablespaces(restore, plan, err) != WA_OK)
+		return err->code;
+	return complete(store, wa_restore_backup(plan), restore->directory,
+					binaries, err);
+}
+
 static WaCode
 run(WaStore *store, const WaCatalogue *catalogue, const WaRestore *restore,
 	const WaRestorePlan *plan, const WaBinaries *binaries,
 	WaUnpackProgressFn progress, void *arg, WaError *err)
 {
-	bool		parts = plan->chain_count > 1;
+	WaProcess	syncing = {.pid = -1};
+	int		   *fds = NULL;
+	WaCode		code = make_directories(plan, err);
 
-	if (make_directories(plan, err) != WA_OK ||
-		(parts && wa_combine_prepare(restore->directory, plan, err) != WA_OK) ||
-		wa_unpack(store, plan->jobs, plan->jobs_count, restore->processes,
-				  progress, arg, err) != WA_OK)
-		return err->code;
-	if (parts ? combine(store, restore, plan, binaries, err) != WA_OK :
-		(link_tablespaces(restore, plan, err) != WA_OK ||
-		 complete(store, wa_restore_backup(plan), restore->directory, binaries,
-				  err) != WA_OK))
-		return err->code;
-	if (rewrite_map(restore, plan, err) != WA_OK ||
-		wa_configure(catalogue, restore, plan, binaries, err) != WA_OK ||
-		open_to_group(restore, plan, err) != WA_OK)
-		return err->code;
-	for (size_t i = 0; i < plan->places_count; i++)
-		if (sync_directory(plan->places[i].directory, err) != WA_OK)
-			return err->code;
-	return release_control(restore, err);
+	if (code == WA_OK && plan->chain_count > 1)
+		code = wa_combine_prepare(restore->directory, plan, err);
+	if (code == WA_OK)
+		code = open_for_sync(plan, &fds, err);
+	if (code == WA_OK)
+	{
+		sync_meanwhile(plan, &syncing);
+		code = bring(store, restore, plan, binaries, progress, arg, err);
+		wa_process_stop(&syncing);
+	}
+	if (code == WA_OK)
+		code = rewrite_map(restore, plan, err);
+	if (code == WA_OK)
+		code = wa_configure(catalogue, restore, plan, binaries, err);
+	if (code == WA_OK)
+		code = open_to_group(restore, plan, err);
+	if (code == WA_OK)
+		code = sync_all(plan, fds, err);
+	if (code == WA_OK)
+		code = release_control(restore, err);
+	if (code == WA_OK)
+		code = sync_all(plan, fds, err);
+	close_all(plan, fds);
+	return code;
 }
 
 WaCode

@@ -10,7 +10,9 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,11 +20,12 @@
 #include <unistd.h>
 
 #include "archive/basefile.h"
+#include "archive/pool.h"
 #include "core/sink.h"
 #include "recovery/process.h"
 
-#define PIPE_BYTES		(1024 * 1024)
-#define READ_BYTES		(256 * 1024)
+#define RING_PIECES		8
+#define PIECE_BYTES		(256 * 1024)
 #define TELL_BYTES		(1024 * 1024)
 #define POLL_US			100000
 
@@ -33,8 +36,6 @@ typedef struct FdSink
 	WaSink		sink;
 	int			fd;
 	const char *what;
-	int			progress;		/* told of each megabyte; -1: nobody is */
-	uint64_t	untold;
 } FdSink;
 
 static WaCode
@@ -54,53 +55,34 @@ fd_write(WaSink *sink, const void *data, size_t length, WaError *err)
 								 self->what);
 		at += written;
 		length -= (size_t) written;
-		self->untold += (uint64_t) written;
 	}
-	/* when the pipe is full somebody will hear of it later */
-	if (self->progress >= 0 && self->untold >= TELL_BYTES &&
-		write(self->progress, &self->untold, sizeof(self->untold)) > 0)
-		self->untold = 0;
 	return WA_OK;
 }
 
 static void
-fd_close(WaSink *sink)
+no_close(WaSink *sink)
 {
 }
 
 static const WaSinkOps fd_ops = {
 	.write = fd_write,
 	.finish = wa_sink_forward_finish,
-	.close = fd_close
+	.close = no_close
 };
-
-static WaSink *
-fd_sink(FdSink *self, int fd, const char *what, int progress)
-{
-	*self = (FdSink) {
-		.sink = {.ops = &fd_ops},
-		.fd = fd,
-		.what = what,
-		.progress = progress
-	};
-	return &self->sink;
-}
 
 WaCode
 wa_unpack_file(WaStore *store, const WaBaseBackup *backup,
 			   const WaBaseFile *file, const char *path, WaError *err)
 {
-	FdSink		to;
+	FdSink		to = {.sink = {.ops = &fd_ops}, .what = path};
 	WaCode		code;
-	int			fd;
 
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-			  0600);
-	if (fd < 0)
+	to.fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+				 0600);
+	if (to.fd < 0)
 		return wa_fail_errno(err, errno, "could not create \"%s\"", path);
-	code = wa_basefile_read(store, backup, file, fd_sink(&to, fd, path, -1),
-							err);
-	if (close(fd) != 0 && code == WA_OK)
+	code = wa_basefile_read(store, backup, file, &to.sink, err);
+	if (close(to.fd) != 0 && code == WA_OK)
 		code = wa_fail_errno(err, errno, "could not write \"%s\"", path);
 	return code;
 }
@@ -113,6 +95,170 @@ wa_unpack_link(const char *data, uint32_t oid, const char *to, WaError *err)
 	snprintf(path, sizeof(path), "%.2000s/pg_tblspc/%" PRIu32, data, oid);
 	if (symlink(to, path) != 0)
 		return wa_fail_errno(err, errno, "could not create \"%s\"", path);
+	return WA_OK;
+}
+
+/* ---- from the thread that reads to the one that writes ----------------------- */
+
+/* Pieces of what was decompressed, in a circle. */
+typedef struct Ring
+{
+	WaTask		task;			/* that of the thread that reads */
+	WaSink		sink;			/* the end that is filled */
+	pthread_mutex_t mutex;
+	pthread_cond_t changed;
+	char	   *pieces[RING_PIECES];
+	size_t		lengths[RING_PIECES];
+	unsigned	filled;			/* so many were, and were taken, so far; */
+	unsigned	taken;			/* the one that is being read counts as not taken */
+	bool		reading;
+	bool		ended;			/* nothing more will come */
+	bool		abandoned;		/* nothing more is wanted */
+
+	const WaUnpackJob *job;
+	WaStore    *store;
+	int			progress;		/* told of each megabyte */
+	uint64_t	untold;
+	WaCode		code;			/* how reading ended */
+	WaError		err;
+} Ring;
+
+/* Make the piece that is being filled one to be taken, and wait for room. */
+static WaCode
+hand_over(Ring *ring, bool ended, WaError *err)
+{
+	bool		abandoned;
+
+	pthread_mutex_lock(&ring->mutex);
+	if (ring->lengths[ring->filled % RING_PIECES] > 0)
+		ring->filled++;
+	ring->ended = ended;
+	pthread_cond_broadcast(&ring->changed);
+	while (!ended && !ring->abandoned &&
+		   ring->filled - ring->taken >= RING_PIECES)
+		pthread_cond_wait(&ring->changed, &ring->mutex);
+	abandoned = ring->abandoned;
+	if (!ended)
+		ring->lengths[ring->filled % RING_PIECES] = 0;
+	pthread_mutex_unlock(&ring->mutex);
+	return abandoned && !ended ?
+		wa_fail(err, WA_CANCELLED, "given up") : WA_OK;
+}
+
+static WaCode
+ring_write(WaSink *sink, const void *data, size_t length, WaError *err)
+{
+	Ring	   *ring = (Ring *) ((char *) sink - offsetof(Ring, sink));
+	const char *at = data;
+
+	ring->untold += length;
+	while (length > 0)
+	{
+		unsigned	piece = ring->filled % RING_PIECES;
+		size_t		room = PIECE_BYTES - ring->lengths[piece];
+		size_t		some = length < room ? length : room;
+
+		memcpy(ring->pieces[piece] + ring->lengths[piece], at, some);
+		ring->lengths[piece] += some;
+		at += some;
+		length -= some;
+		if (some == room && hand_over(ring, false, err) != WA_OK)
+			return err->code;
+	}
+	/* when the pipe is full somebody will hear of it later */
+	if (ring->untold >= TELL_BYTES &&
+		write(ring->progress, &ring->untold, sizeof(ring->untold)) > 0)
+		ring->untold = 0;
+	return WA_OK;
+}
+
+static const WaSinkOps ring_ops = {
+	.write = ring_write,
+	.finish = wa_sink_forward_finish,
+	.close = no_close
+};
+
+/* The thread that reads. */
+static void
+fill_ring(WaTask *task, WaWorker *worker)
+{
+	Ring	   *ring = (Ring *) task;
+	WaError		ignored;
+
+	ring->code = wa_basefile_read(ring->store, ring->job->backup,
+								  ring->job->file, &ring->sink, &ring->err);
+	(void) hand_over(ring, true, &ignored);
+}
+
+static void
+leave_ring(WaTask *task)
+{
+}
+
+/* libarchive asks for more; what it got before it has read. */
+static la_ssize_t
+take_piece(struct archive *from, void *arg, const void **piece)
+{
+	Ring	   *ring = arg;
+	size_t		length = 0;
+
+	pthread_mutex_lock(&ring->mutex);
+	if (ring->reading)
+	{
+		ring->taken++;
+		ring->reading = false;
+		pthread_cond_broadcast(&ring->changed);
+	}
+	while (ring->filled == ring->taken && !ring->ended)
+		pthread_cond_wait(&ring->changed, &ring->mutex);
+	if (ring->filled != ring->taken)
+	{
+		*piece = ring->pieces[ring->taken % RING_PIECES];
+		length = ring->lengths[ring->taken % RING_PIECES];
+		ring->reading = true;
+	}
+	pthread_mutex_unlock(&ring->mutex);
+	return (la_ssize_t) length;
+}
+
+static void
+abandon(Ring *ring)
+{
+	pthread_mutex_lock(&ring->mutex);
+	ring->abandoned = true;
+	pthread_cond_broadcast(&ring->changed);
+	pthread_mutex_unlock(&ring->mutex);
+}
+
+static void
+ring_free(Ring *ring)
+{
+	for (int i = 0; i < RING_PIECES; i++)
+		free(ring->pieces[i]);
+	pthread_cond_destroy(&ring->changed);
+	pthread_mutex_destroy(&ring->mutex);
+}
+
+static WaCode
+ring_make(Ring *ring, WaStore *store, const WaUnpackJob *job, int progress,
+		  WaError *err)
+{
+	memset(ring, 0, sizeof(*ring));
+	ring->task.run = fill_ring;
+	ring->task.release = leave_ring;
+	ring->sink.ops = &ring_ops;
+	ring->code = WA_CANCELLED;	/* until it has begun */
+	ring->store = store;
+	ring->job = job;
+	ring->progress = progress;
+	pthread_mutex_init(&ring->mutex, NULL);
+	pthread_cond_init(&ring->changed, NULL);
+	for (int i = 0; i < RING_PIECES; i++)
+		if ((ring->pieces[i] = malloc(PIECE_BYTES)) == NULL)
+		{
+			ring_free(ring);
+			return wa_fail(err, WA_NO_MEMORY, "out of memory");
+		}
 	return WA_OK;
 }
 
@@ -261,13 +407,14 @@ write_entries(struct archive *from, struct archive *to,
 	return result == ARCHIVE_EOF ? WA_OK : fail_read(from, job, err);
 }
 
-/* Unpack what comes through a pipe into the working directory. */
+/* Unpack what comes through a ring into the working directory. */
 static WaCode
-write_files(int fd, const WaUnpackJob *job, WaError *err)
+write_files(Ring *ring, WaError *err)
 {
+	const WaUnpackJob *job = ring->job;
 	struct archive *from = archive_read_new();
 	struct archive *to = archive_write_disk_new();
-	char		rest[4096];
+	const void *rest;
 	WaCode		code;
 
 	if (from == NULL || to == NULL)
@@ -278,14 +425,15 @@ write_files(int fd, const WaUnpackJob *job, WaError *err)
 											ARCHIVE_EXTRACT_SECURE_SYMLINKS |
 											ARCHIVE_EXTRACT_SECURE_NODOTDOT |
 											ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS) != ARCHIVE_OK ||
-			 archive_read_open_fd(from, fd, READ_BYTES) != ARCHIVE_OK)
+			 archive_read_open(from, ring, NULL, take_piece,
+							   NULL) != ARCHIVE_OK)
 		code = fail_read(from, job, err);
 	else
 		code = write_entries(from, to, job, err);
 	if (code == WA_OK && archive_write_close(to) != ARCHIVE_OK)
 		code = fail_write(to, ".", err);
 	/* whoever decompresses must come to its end to judge */
-	while (code == WA_OK && read(fd, rest, sizeof(rest)) > 0)
+	while (code == WA_OK && take_piece(from, ring, &rest) > 0)
 		;
 	archive_read_free(from);
 	archive_write_free(to);
@@ -296,41 +444,30 @@ write_files(int fd, const WaUnpackJob *job, WaError *err)
 static WaCode
 unpack_one(WaStore *store, const WaUnpackJob *job, int progress, WaError *err)
 {
-	WaProcess	reader;
-	int			fds[2];
-	WaError		read_err;
+	Ring		ring;
+	WaPool	   *pool;
 	WaCode		code;
 
 	if (chdir(job->directory) != 0)
 		return wa_fail_errno(err, errno, "could not change to \"%s\"",
 							 job->directory);
 	(void) umask(0);			/* the modes are those that were backed up */
-	if (pipe2(fds, O_CLOEXEC) != 0)
-		return wa_fail_errno(err, errno, "could not make a pipe");
-	(void) fcntl(fds[1], F_SETPIPE_SZ, PIPE_BYTES);
-	if (wa_process_fork(&reader, err) != WA_OK)
+	if (ring_make(&ring, store, job, progress, err) != WA_OK)
 		return err->code;
-	if (reader.pid == 0)
+	pool = wa_pool_open(1);
+	code = pool != NULL ? wa_pool_submit(pool, &ring.task, err) :
+		wa_fail(err, WA_NO_MEMORY, "out of memory");
+	if (code == WA_OK)
+		code = write_files(&ring, err);
+	abandon(&ring);
+	wa_pool_close(pool, 0);
+	/* damage explains whatever came of it; that we gave up does not */
+	if (ring.code != WA_OK && (code == WA_OK || ring.code != WA_CANCELLED))
 	{
-		FdSink		to;
-
-		close(fds[0]);
-		(void) signal(SIGPIPE, SIG_IGN);
-		code = wa_basefile_read(store, job->backup, job->file,
-								fd_sink(&to, fds[1], job->file->name,
-										progress), err);
-		wa_process_end(&reader, code, err);
-	}
-	close(fds[1]);
-	code = write_files(fds[0], job, err);
-	close(fds[0]);
-	/* damage explains whatever came of it; a broken pipe does not */
-	if (wa_process_wait(&reader, &read_err) != WA_OK &&
-		(code == WA_OK || read_err.errno_value != EPIPE))
-	{
-		*err = read_err;
+		*err = ring.err;
 		code = err->code;
 	}
+	ring_free(&ring);
 	return code;
 }
 

@@ -2,8 +2,8 @@
  * unpack.h
  *	  The files of a base backup, from the archive into directories.
  *
- * Each tar archive is unpacked by two processes of its own, one that reads,
- * decompresses and checks, one that writes files.  What stands in it is not
+ * Each tar archive is unpacked by a process of its own, in which one thread
+ * reads, decompresses and checks, and another writes files.  What stands in it is not
  * trusted: only files and directories below the directory are made.
  */
 #ifndef WA_RECOVERY_UNPACK_H
