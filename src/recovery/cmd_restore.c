@@ -338,7 +338,6 @@ take_mapping(Options *options, const char *value)
 	char	   *left = strdup(value);
 	char	   *right;
 
-	/* both stay for as long as the process */
 	if (larger == NULL || left == NULL)
 		return false;
 	right = split_mapping(left);
@@ -501,6 +500,8 @@ wa_cmd_restore(int argc, char **argv)
 		return WA_EXIT_USAGE;
 	wa_process_heed();
 	code = restore(&options, &err);
+	for (size_t i = 0; i < restored->mappings_count; i++)
+		free((char *) options.mappings[i].from);
 	free(options.mappings);
 	if (code == WA_OK)
 		return WA_EXIT_OK;
