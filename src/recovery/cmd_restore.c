@@ -347,8 +347,10 @@ take_mapping(Options *options, const char *value)
 	larger[count] = (WaMapping) {left, right};
 	options->mappings = larger;
 	options->restore.mappings = larger;
-	options->restore.mappings_count += right != NULL && left[0] == '/' &&
-		right[0] == '/';
+	if (right != NULL && left[0] == '/' && right[0] == '/')
+		options->restore.mappings_count++;
+	else
+		free(left);
 	return options->restore.mappings_count > count;
 }
 
