@@ -192,6 +192,20 @@ $report = report('--primary', 'dbname=postgres host=' . $other->host . ' port=' 
 like(detail($report, 'primary', 'failed'), qr/belongs to|another cluster|system identifier/, 'the primary of another archive');
 is($report->{recovery_point}->{behind_bytes}, undef, 'measures nothing');
 $other->stop;
+
+# the same cluster, gone on elsewhere
+$primary->backup('clone');
+my $gone = PostgreSQL::Test::Cluster->new('gone');
+$gone->init_from_backup($primary, 'clone');
+$gone->append_conf('postgresql.conf', "archive_mode = off\nrestore_command = 'false'\n");
+$gone->set_standby_mode;
+$gone->start;
+$gone->promote;
+$gone->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()') or die 'it does not open';
+$gone->safe_psql('postgres', 'CHECKPOINT');
+$report = report('--primary', 'dbname=postgres host=' . $gone->host . ' port=' . $gone->port);
+like(detail($report, 'primary', 'failed'), qr/it is on timeline 2, and the latest one in the archive is 1/, 'a primary whose timeline the archive does not have');
+$gone->stop;
 $report = report('--primary', $conninfo, '--max-behind', '1MB');
 is($report->{status}, 0, 'not too much is missing') or diag($report->{stdout});
 set_conf($primary, 'walarch.archive', '/nowhere');
