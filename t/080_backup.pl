@@ -262,6 +262,17 @@ $run = walarch('prune', '--archive', $archive, '--retention-backups', '1', '--ap
 is($run->{status}, 0, 'a deletion that was interrupted');
 ok(!-e $dir, 'is carried on');
 
+# ---- without the memory that it is told to use ------------------------------------------
+
+{
+	my @before = backups();
+	my ($status, undef, $stderr) = run_in('/', 'prlimit', '--as=' . 150 * 1024 * 1024, $ENV{WALARCH_BIN}, 'backup', '--archive', $archive, @connection,
+		'--checkpoint', 'fast', '--level', '19', '--threads', '64');
+	is($status, 1, 'no memory for so many threads');
+	like($stderr, qr/memory/, 'which it says');
+	is(join(' ', backups()), "@before", 'nothing counts that was not taken');
+}
+
 # ---- from a standby -------------------------------------------------------------------
 
 sql('DROP TABLE far');

@@ -202,6 +202,17 @@ write_binary("$fake/postgres", "#!/bin/sh\necho 'postgres (PostgreSQL) 99.1'\n")
 chmod 0755, "$fake/postgres";
 refused('programs of another version', qr{is of PostgreSQL \d\d, and the programs in "\Q$fake\E" are of PostgreSQL 99}, '--bindir', $fake, @mappings);
 
+# a local time that there was twice, and one that there never was
+{
+	local $ENV{TZ} = 'CET-1CEST,M3.5.0,M10.5.0/3';
+	foreach my $time ('2026-10-25 02:30', '2026-03-29 02:30')
+	{
+		$run = restore('-D', "$base/refused", '--target-time', $time, @mappings);
+		is($run->{status}, 2, "$time: exit status");
+		like($run->{stderr}, qr/"\Q$time\E" is not a value.*that there was twice, or never, needs its zone/, "$time: is not guessed at");
+	}
+}
+
 # a directory that is not empty
 mkdir "$base/full" or die $!;
 write_binary("$base/full/file", 'x');

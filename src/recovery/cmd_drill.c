@@ -402,7 +402,8 @@ wa_cmd_drill(int argc, char **argv)
 		}
 		if (!good)
 			return wa_cli_usage("drill", "\"%s\" is not a value for that option, "
-								"or one too many", optarg);
+								"or one too many%s", optarg,
+								wa_target_explain(c));
 	}
 	if (optind < argc)
 		return wa_cli_usage("drill", "unexpected argument \"%s\"",

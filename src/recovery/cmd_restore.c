@@ -492,7 +492,8 @@ wa_cmd_restore(int argc, char **argv)
 		}
 		if (!good)
 			return wa_cli_usage("restore", "\"%s\" is not a value for that "
-								"option, or not one only", optarg);
+								"option, or not one only%s", optarg,
+								wa_target_explain(c));
 	}
 	if (optind < argc)
 		return wa_cli_usage("restore", "unexpected argument \"%s\"",

@@ -55,3 +55,10 @@ wa_target_option(WaTarget *target, bool *given, int letter,
 			return WA_OPTION_OTHER;
 	}
 }
+
+const char *
+wa_target_explain(int letter)
+{
+	return letter != 't' ? "" : "; a local time that there was twice, or "
+		"never, needs its zone, as in \"2026-10-25 02:30+02\"";
+}

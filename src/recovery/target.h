@@ -30,4 +30,7 @@ typedef enum WaOptionTaken
 extern WaOptionTaken wa_target_option(WaTarget *target, bool *given,
 									  int letter, const char *value);
 
+/* What else to say of a value that is bad, or "". */
+extern const char *wa_target_explain(int letter);
+
 #endif							/* WA_RECOVERY_TARGET_H */
