@@ -26,7 +26,8 @@ wa_drill_name(int64_t begun_us, int n, char *name)
 		strftime(name, WA_DRILL_NAME_BYTES, "%Y%m%dT%H%M%SZ", &parts) == 0)
 		snprintf(name, WA_DRILL_NAME_BYTES, "unknown");
 	if (n > 1)
-		snprintf(name + strlen(name), 8, "-%d", n);
+		snprintf(name + strlen(name), WA_DRILL_NAME_BYTES - strlen(name), "-%d",
+				 n);
 }
 
 WaCode
