@@ -3,7 +3,11 @@
 CREATE EXTENSION walarch;
 SELECT extversion, extnamespace::regnamespace AS schema, extrelocatable
 FROM pg_extension WHERE extname = 'walarch';
-\dx+ walarch
+SELECT pg_describe_object(classid, objid, 0) AS object
+FROM pg_depend
+WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' AND classid <> 'pg_type'::regclass
+    AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'walarch')
+ORDER BY pg_describe_object(classid, objid, 0) COLLATE "C";
 
 -- the columns others rely on, in their order
 SELECT attnum, attname, format_type(atttypid, atttypmod) AS type

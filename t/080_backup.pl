@@ -34,7 +34,8 @@ sub backups { return map { m{^([^/]+)/backup$} ? $1 : () } base_files(); }
 
 # ---- a backup ----------------------------------------------------------------
 
-my $run = backup();
+mkdir $primary->basedir . '/empty', 0700 or die $!;
+my $run = walarch('backup', '--archive', $primary->basedir . '/empty', @connection);
 is($run->{status}, 1, 'before anything was archived');
 like($run->{stderr}, qr/nothing has been archived into .* yet\n.*pg_switch_wal/, 'the way out is said');
 switch_and_archive($primary);

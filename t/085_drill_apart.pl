@@ -19,6 +19,11 @@ my $primary = new_primary(
 	'primary',
 	extra => ['--wal-segsize=1'],
 	conf => "min_wal_size = 2MB\nautovacuum = off\nmax_prepared_transactions = 5\nmax_replication_slots = 20\n");
+if ($primary->pg_version >= 18)
+{
+	$primary->append_conf('postgresql.conf', "max_active_replication_origins = 20\n");
+	$primary->restart;
+}
 my $archive = archive_dir($primary);
 my $base = $primary->basedir;
 
