@@ -65,6 +65,15 @@ wa_base_path_valid(const char *path)
 		(length == 0 || path[length - 1] != ' ');
 }
 
+const WaBaseFile *
+wa_base_file(const WaBaseBackup *backup, const char *name)
+{
+	for (size_t i = 0; i < backup->files_count; i++)
+		if (strcmp(backup->files[i].name, name) == 0)
+			return &backup->files[i];
+	return NULL;
+}
+
 /* ---- writing ---------------------------------------------------------------- */
 
 /* A text that grows. */
@@ -191,9 +200,8 @@ parse_file(Parser *parser, const char *value)
 	if ((value[end] != ' ' && value[end] != '\0') ||
 		(oid != 0) != (file.location[0] == '/'))
 		return false;
-	for (size_t i = 0; i < backup->files_count; i++)
-		if (strcmp(backup->files[i].name, file.name) == 0)
-			return false;
+	if (wa_base_file(backup, file.name) != NULL)
+		return false;
 	larger = wa_array_room(backup->files, backup->files_count, sizeof(file));
 	if (larger == NULL)
 	{
@@ -269,18 +277,15 @@ parse_line(Parser *parser, const char *key, const char *value)
 static bool
 is_complete(const WaBaseBackup *backup, bool ended)
 {
-	uint32_t	parts = 0;
-
 	if (backup->id[0] == '\0' || backup->start_tli == 0 ||
 		backup->start_lsn == 0 || backup->server_version == 0 ||
 		backup->start_us == 0)
 		return false;
 	if (!ended)
 		return true;
-	for (size_t i = 0; i < backup->files_count; i++)
-		parts += strcmp(backup->files[i].name, WA_BASE_MAIN) == 0 ||
-			strcmp(backup->files[i].name, WA_BASE_MANIFEST) == 0;
-	return parts == 2 && backup->stop_tli >= backup->start_tli &&
+	return wa_base_file(backup, WA_BASE_MAIN) != NULL &&
+		wa_base_file(backup, WA_BASE_MANIFEST) != NULL &&
+		backup->stop_tli >= backup->start_tli &&
 		backup->stop_lsn > backup->start_lsn && backup->stop_us != 0;
 }
 

@@ -84,6 +84,10 @@ extern char *wa_base_format(const WaBaseBackup *backup);
 extern WaCode wa_base_parse(const char *text, size_t length, const char *what,
 							bool ended, WaBaseBackup *backup, WaError *err);
 
+/* Its file of that name, or NULL. */
+extern const WaBaseFile *wa_base_file(const WaBaseBackup *backup,
+									  const char *name);
+
 /* Safe on a zeroed one. */
 extern void wa_base_free(WaBaseBackup *backup);
 

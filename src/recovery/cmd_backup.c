@@ -123,6 +123,16 @@ say(const Options *options, const char *format,...)
 
 /* ---- one file --------------------------------------------------------------- */
 
+static void
+drop_file(Taking *self)
+{
+	if (!self->open)
+		return;
+	wa_sink_close(self->sink);
+	wa_put_close(self->put);
+	self->open = false;
+}
+
 /* The file that is open becomes durable, under its name. */
 static WaCode
 end_file(Taking *self, WaError *err)
@@ -145,9 +155,7 @@ end_file(Taking *self, WaError *err)
 		code = wa_put_commit(self->put, err);
 	if (code == WA_OK)
 		code = wa_store_sync(self->store, err);
-	wa_sink_close(self->sink);
-	wa_put_close(self->put);
-	self->open = false;
+	drop_file(self);
 	return code;
 }
 
@@ -155,12 +163,11 @@ static WaCode
 send_manifest(void *arg, WaSink *to, WaError *err)
 {
 	Taking	   *self = arg;
-	const WaBaseFile *file = self->parent.files;
 
 	/* what can be read as a backup has one */
-	while (strcmp(file->name, WA_BASE_MANIFEST) != 0)
-		file++;
-	return wa_basefile_read(self->store, &self->parent, file, to, err);
+	return wa_basefile_read(self->store, &self->parent,
+							wa_base_file(&self->parent, WA_BASE_MANIFEST), to,
+							err);
 }
 
 static WaCode
@@ -249,7 +256,7 @@ take_begin(void *arg, uint64_t start_lsn, uint32_t tli, uint64_t total_bytes,
 
 /* ---- the WAL that it needs -------------------------------------------------- */
 
-/* The first segment that is not in the archive; false when all are. */
+/* The first segment that is not in the archive, if any is not. */
 static WaCode
 find_missing(Taking *self, uint64_t *segno, char *name, bool *missing,
 			 WaError *err)
@@ -396,16 +403,6 @@ advertise(Taking *self, WaError *err)
 		return code;
 	self->backup.token[0] = '\0';
 	return wa_base_advertise(self->store, &self->backup, err);
-}
-
-static void
-drop_file(Taking *self)
-{
-	if (!self->open)
-		return;
-	wa_sink_close(self->sink);
-	wa_put_close(self->put);
-	self->open = false;
 }
 
 static void

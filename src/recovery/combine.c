@@ -78,20 +78,6 @@ wa_combine_prepare(const char *directory, const WaRestorePlan *plan,
 	return WA_OK;
 }
 
-static WaCode
-rename_control(const char *directory, const char *from, const char *to,
-			   WaError *err)
-{
-	char		old_path[PATH_MAX];
-	char		new_path[PATH_MAX];
-
-	snprintf(old_path, sizeof(old_path), "%.2000s/%s", directory, from);
-	snprintf(new_path, sizeof(new_path), "%.2000s/%s", directory, to);
-	if (rename(old_path, new_path) != 0)
-		return wa_fail_errno(err, errno, "could not rename \"%s\"", old_path);
-	return WA_OK;
-}
-
 WaCode
 wa_combine_link(const char *directory, const WaRestorePlan *plan,
 				WaError *err)
@@ -108,7 +94,7 @@ wa_combine_link(const char *directory, const WaRestorePlan *plan,
 							part, err) != WA_OK)
 			return err->code;
 		if ((oid == 0 ?
-			 rename_control(part, WA_CONTROL_HELD, WA_CONTROL_FILE, err) :
+			 wa_unpack_name_control(part, false, err) :
 			 wa_unpack_link(part, oid, job->directory, err)) != WA_OK)
 			return err->code;
 	}
@@ -258,7 +244,7 @@ wa_combine(const char *directory, const WaRestorePlan *plan,
 
 	snprintf(path, sizeof(path), "%.2000s/" COMBINED, directory);
 	if (run_program(directory, plan, binaries, err) != WA_OK ||
-		rename_control(path, WA_CONTROL_FILE, WA_CONTROL_HELD, err) != WA_OK ||
+		wa_unpack_name_control(path, true, err) != WA_OK ||
 		move_up(directory, err) != WA_OK)
 		return err->code;
 	snprintf(path, sizeof(path), "%.2000s/" PARTS, directory);

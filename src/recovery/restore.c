@@ -140,11 +140,9 @@ complete(WaStore *store, const WaBaseBackup *backup, const char *directory,
 	char		path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%.2000s/backup_manifest", directory);
-	for (size_t i = 0; i < backup->files_count; i++)
-		if (strcmp(backup->files[i].name, WA_BASE_MANIFEST) == 0 &&
-			wa_unpack_file(store, backup, &backup->files[i], path,
-						   err) != WA_OK)
-			return err->code;
+	if (wa_unpack_file(store, backup, wa_base_file(backup, WA_BASE_MANIFEST),
+					   path, err) != WA_OK)
+		return err->code;
 	return verify(directory, binaries, err);
 }
 
@@ -242,22 +240,6 @@ close_all(const WaRestorePlan *plan, int *fds)
 	free(fds);
 }
 
-/* From here on a server can start on it. */
-static WaCode
-release_control(const WaRestore *restore, WaError *err)
-{
-	char		held[PATH_MAX];
-	char		path[PATH_MAX];
-
-	snprintf(held, sizeof(held), "%.2000s/" WA_CONTROL_HELD,
-			 restore->directory);
-	snprintf(path, sizeof(path), "%.2000s/" WA_CONTROL_FILE,
-			 restore->directory);
-	if (rename(held, path) != 0)
-		return wa_fail_errno(err, errno, "could not create \"%s\"", path);
-	return WA_OK;
-}
-
 /* Each backup of the chain by itself, and then what they make together. */
 static WaCode
 combine(WaStore *store, const WaRestore *restore, const WaRestorePlan *plan,
@@ -337,8 +319,9 @@ run(WaStore *store, const WaCatalogue *catalogue, const WaRestore *restore,
 		code = open_to_group(restore, plan, err);
 	if (code == WA_OK)
 		code = sync_all(plan, fds, err);
+	/* from here on a server can start on it */
 	if (code == WA_OK)
-		code = release_control(restore, err);
+		code = wa_unpack_name_control(restore->directory, false, err);
 	if (code == WA_OK)
 		code = sync_all(plan, fds, err);
 	close_all(plan, fds);

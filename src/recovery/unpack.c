@@ -88,6 +88,20 @@ wa_unpack_file(WaStore *store, const WaBaseBackup *backup,
 }
 
 WaCode
+wa_unpack_name_control(const char *directory, bool held, WaError *err)
+{
+	char		own[PATH_MAX];
+	char		other[PATH_MAX];
+
+	snprintf(own, sizeof(own), "%.2000s/" WA_CONTROL_FILE, directory);
+	snprintf(other, sizeof(other), "%.2000s/" WA_CONTROL_HELD, directory);
+	if (rename(held ? own : other, held ? other : own) != 0)
+		return wa_fail_errno(err, errno, "could not rename \"%s\"",
+							 held ? own : other);
+	return WA_OK;
+}
+
+WaCode
 wa_unpack_link(const char *data, uint32_t oid, const char *to, WaError *err)
 {
 	char		path[PATH_MAX];

@@ -42,6 +42,10 @@ extern WaCode wa_unpack_file(WaStore *store, const WaBaseBackup *backup,
 							 const WaBaseFile *file, const char *path,
 							 WaError *err);
 
+/* Give pg_control of a data directory that other name, or its own again. */
+extern WaCode wa_unpack_name_control(const char *directory, bool held,
+									 WaError *err);
+
 /* In a data directory, the link to a tablespace. */
 extern WaCode wa_unpack_link(const char *data, uint32_t oid, const char *to,
 							 WaError *err);
