@@ -32,7 +32,9 @@ my $short = File::Temp::tempdir('/tmp/wadrill.XXXXXX', CLEANUP => 1);
 my $scratch = "$short/it's \\ one";
 mkdir $scratch or die $!;
 my @connection = ('--host', $primary->host, '--port', $primary->port);
-my $conninfo = 'dbname=postgres host=' . $primary->host . ' port=' . $primary->port;
+
+# of a role that brings nothing along: see below
+my $conninfo = 'user=other dbname=postgres host=' . $primary->host . ' port=' . $primary->port;
 
 sub sql { return $primary->safe_psql('postgres', $_[0]); }
 
@@ -208,7 +210,7 @@ $gone->start;
 $gone->promote;
 $gone->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()') or die 'it does not open';
 $gone->safe_psql('postgres', 'CHECKPOINT');
-$report = report('--primary', 'dbname=postgres host=' . $gone->host . ' port=' . $gone->port);
+$report = report('--primary', 'user=other dbname=postgres host=' . $gone->host . ' port=' . $gone->port);
 like(detail($report, 'primary', 'failed'), qr/it is on timeline 2, and the latest one in the archive is 1/, 'a primary whose timeline the archive does not have');
 $gone->stop;
 $report = report('--primary', $conninfo, '--max-behind', '1MB');
