@@ -73,7 +73,7 @@ static const char usage[] =
 "program; 1 otherwise; 2 wrong usage.\n";
 
 #define LIST_MAX		32
-#define SETTING_BYTES	300
+#define VALUE_BYTES_MAX	100
 #define NAMES_TRIED		1000
 #define TIMEOUT_US		(INT64_C(86400) * 1000000)
 
@@ -83,9 +83,7 @@ typedef struct Options
 	bool		target_given;
 	const char *sql[LIST_MAX];
 	const char *commands[LIST_MAX];
-	char		lines[LIST_MAX][SETTING_BYTES];
-	const char *settings[LIST_MAX + 1]; /* the last one NULL */
-	size_t		settings_count;
+	WaSetting	settings[LIST_MAX];
 	const char *scratch;
 	const char *bindir;
 	bool		keep;
@@ -226,30 +224,34 @@ add(const char **list, size_t *count, const char *value)
 	return true;
 }
 
-/* Into postgresql.conf: one line, the value quoted. */
 static bool
-add_setting(Options *options, const char *name, size_t length,
-			const char *value)
+add_setting(Options *options, const char *name, const char *value)
 {
-	char	   *line;
-	int			at;
+	size_t	   *count = &options->wanted.settings_count;
+	size_t		length = strlen(name);
 
-	if (options->settings_count == LIST_MAX || length == 0 || length > 60 ||
-		strlen(value) > SETTING_BYTES / 3 || strpbrk(value, "\r\n") != NULL ||
+	if (*count == LIST_MAX || length == 0 || length > 60 ||
+		strlen(value) > VALUE_BYTES_MAX || strpbrk(value, "\r\n") != NULL ||
 		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 			   "0123456789_.") < length)
 		return false;
-	line = options->lines[options->settings_count];
-	at = snprintf(line, SETTING_BYTES, "%.*s = '", (int) length, name);
-	for (; *value != '\0'; value++)
-	{
-		if (*value == '\'' || *value == '\\')
-			line[at++] = *value;
-		line[at++] = *value;
-	}
-	snprintf(line + at, SETTING_BYTES - (size_t) at, "'");
-	options->settings[options->settings_count++] = line;
+	options->settings[(*count)++] = (WaSetting) {name, value};
 	return true;
+}
+
+/* "NAME=VALUE" is cut in place. */
+static bool
+take_setting(Options *options, char *text)
+{
+	char	   *equals = strchr(text, '=');
+
+	if (equals == NULL)
+		return false;
+	*equals = '\0';
+	if (add_setting(options, text, equals + 1))
+		return true;
+	*equals = '=';
+	return false;
 }
 
 static int
@@ -367,13 +369,11 @@ wa_cmd_drill(int argc, char **argv)
 				wanted->user = optarg;
 				break;
 			case 'e':
-				good = strchr(optarg, '=') != NULL &&
-					add_setting(&options, optarg, strcspn(optarg, "="),
-								strchr(optarg, '=') + 1);
+				good = take_setting(&options, optarg);
 				break;
 			case 'p':
 				good = add_setting(&options, "shared_preload_libraries",
-								   strlen("shared_preload_libraries"), optarg);
+								   optarg);
 				break;
 			case 'w':
 				good = wa_text_duration(optarg, &wanted->timeout_us);

@@ -14,23 +14,7 @@
 #include <unistd.h>
 
 #include "core/lsn.h"
-
-/* "name = 'value'", quoted as the server reads it. */
-static void
-put_setting(FILE *to, const char *name, const char *value)
-{
-	fprintf(to, "%s = '", name);
-	for (const char *c = value; *c != '\0'; c++)
-	{
-		if (*c == '\'' || *c == '\\')
-			fputc(*c, to);
-		if (*c == '\n')
-			fputs("\\n", to);
-		else
-			fputc(*c, to);
-	}
-	fprintf(to, "'\n");
-}
+#include "recovery/setting.h"
 
 /* A word of a shell command in which the server looks for % signs. */
 static void
@@ -99,7 +83,7 @@ put_target(FILE *to, const WaRestore *restore, const WaRestorePlan *plan)
 	for (size_t i = WA_TARGET_IMMEDIATE; i < sizeof(names) / sizeof(names[0]);
 		 i++)
 		if (i != kind)
-			put_setting(to, names[i], "");
+			wa_setting_put(to, names[i], "");
 	if (kind == WA_TARGET_IMMEDIATE)
 		snprintf(text, sizeof(text), "immediate");
 	else if (kind == WA_TARGET_LSN)
@@ -118,19 +102,19 @@ put_target(FILE *to, const WaRestore *restore, const WaRestorePlan *plan)
 	else if (kind == WA_TARGET_XID)
 		snprintf(text, sizeof(text), "%" PRIu32, target->xid);
 	if (kind != WA_TARGET_LATEST)
-		put_setting(to, names[kind],
+		wa_setting_put(to, names[kind],
 					kind == WA_TARGET_NAME ? target->name : text);
 	if (restore->standby)
-		put_setting(to, "recovery_target_timeline", "latest");
+		wa_setting_put(to, "recovery_target_timeline", "latest");
 	else if (!plan->choice.history_known)
-		put_setting(to, "recovery_target_timeline", "current");
+		wa_setting_put(to, "recovery_target_timeline", "current");
 	else
 		fprintf(to, "recovery_target_timeline = '%" PRIu32 "'\n",
 				plan->choice.tli);
-	put_setting(to, "recovery_target_inclusive", "on");
-	put_setting(to, "recovery_target_action", restore->action != NULL ?
+	wa_setting_put(to, "recovery_target_inclusive", "on");
+	wa_setting_put(to, "recovery_target_action", restore->action != NULL ?
 				restore->action : "pause");
-	put_setting(to, "recovery_min_apply_delay", "0");
+	wa_setting_put(to, "recovery_min_apply_delay", "0");
 }
 
 static WaCode
@@ -153,19 +137,19 @@ append_settings(const WaCatalogue *catalogue, const WaRestore *restore,
 		return err->code;
 	}
 	fprintf(to, "# written by walarch restore\n");
-	put_setting(to, "restore_command", command);
+	wa_setting_put(to, "restore_command", command);
 	put_target(to, restore, plan);
-	put_setting(to, "archive_cleanup_command", "");
-	put_setting(to, "recovery_end_command", "");
+	wa_setting_put(to, "archive_cleanup_command", "");
+	wa_setting_put(to, "recovery_end_command", "");
 	if (!restore->archiving)
-		put_setting(to, "archive_mode", "off");
+		wa_setting_put(to, "archive_mode", "off");
 	/* a second subscriber would take from the publisher what is the first's */
 	if (!restore->archiving && !restore->standby)
-		put_setting(to, "max_logical_replication_workers", "0");
-	put_setting(to, "hot_standby", "on");
-	put_setting(to, "primary_conninfo", restore->primary_conninfo != NULL ?
+		wa_setting_put(to, "max_logical_replication_workers", "0");
+	wa_setting_put(to, "hot_standby", "on");
+	wa_setting_put(to, "primary_conninfo", restore->primary_conninfo != NULL ?
 				restore->primary_conninfo : "");
-	put_setting(to, "primary_slot_name", restore->slot != NULL ?
+	wa_setting_put(to, "primary_slot_name", restore->slot != NULL ?
 				restore->slot : "");
 	good = !ferror(to);
 	if (fclose(to) != 0 || !good)

@@ -90,7 +90,8 @@ typedef struct WaDrillWanted
 {
 	WaRestore	restore;		/* but for its directories */
 	WaDrillChecks checks;		/* but for their time */
-	const char *const *settings;	/* "name = value" each, the last one NULL */
+	size_t		settings_count;
+	const WaSetting *settings;
 	const char *user;			/* a superuser of the cluster; NULL: as usual */
 	const char *primary;		/* connection string; NULL: none is asked */
 	bool		behind_given;

@@ -213,7 +213,8 @@ recover(const WaDrillWanted *wanted, WaInstance *instance, WaDrill *drill)
 	WaError		err;
 	WaCode		code;
 
-	code = wa_instance_configure(instance, wanted->settings, &err);
+	code = wa_instance_configure(instance, wanted->settings_count,
+								 wanted->settings, &err);
 	if (code == WA_OK)
 		code = wa_instance_start(instance, &err);
 	while (code == WA_OK && times->ready == 0)

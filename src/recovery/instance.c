@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "recovery/process.h"
+#include "recovery/setting.h"
 
 #define PORT		"5432"		/* part of the name of the socket only */
 #define LINE_BYTES	1000
@@ -84,18 +85,14 @@ put_origins(const WaInstance *instance, FILE *to)
 		fprintf(to, "max_active_replication_origins = " ORIGINS "\n");
 }
 
-/* As a setting's value. */
+/* A file of ours, or with "" the directory itself. */
 static void
 put_path(FILE *to, const char *name, const char *directory, const char *file)
 {
-	fprintf(to, "%s = '", name);
-	for (const char *c = directory; *c != '\0'; c++)
-	{
-		if (*c == '\'' || *c == '\\')
-			fputc(*c, to);
-		fputc(*c, to);
-	}
-	fprintf(to, "%s'\n", file);
+	char		path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%.3000s%s", directory, file);
+	wa_setting_put(to, name, path);
 }
 
 static FILE *
@@ -121,8 +118,8 @@ finish(FILE *to, const char *path, WaError *err)
 }
 
 WaCode
-wa_instance_configure(const WaInstance *instance, const char *const *more,
-					  WaError *err)
+wa_instance_configure(const WaInstance *instance, size_t count,
+					  const WaSetting *settings, WaError *err)
 {
 	char		path[PATH_MAX];
 	FILE	   *to = create(instance, "pg_hba.conf", path, err);
@@ -139,8 +136,8 @@ wa_instance_configure(const WaInstance *instance, const char *const *more,
 	put_limits(instance, to);
 	put_origins(instance, to);
 	/* what follows counts more */
-	for (; more != NULL && *more != NULL; more++)
-		fprintf(to, "%s\n", *more);
+	for (size_t i = 0; i < count; i++)
+		wa_setting_put(to, settings[i].name, settings[i].value);
 	put_path(to, "unix_socket_directories", instance->place, "");
 	put_path(to, "hba_file", instance->place, "/pg_hba.conf");
 	put_path(to, "ident_file", instance->place, "/pg_ident.conf");

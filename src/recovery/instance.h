@@ -42,12 +42,18 @@ typedef struct WaInstance
 	char		fatal[800];		/* why it ended */
 } WaInstance;
 
+typedef struct WaSetting
+{
+	const char *name;
+	const char *value;
+} WaSetting;
+
 /*
- * Write its configuration.  `more` are settings "name = value", NULL at the
- * end; they count less than those that keep it by itself.
+ * Write its configuration.  The settings count less than those that keep it
+ * by itself.
  */
-extern WaCode wa_instance_configure(const WaInstance *instance,
-									const char *const *more, WaError *err);
+extern WaCode wa_instance_configure(const WaInstance *instance, size_t count,
+									const WaSetting *settings, WaError *err);
 
 /* Start it; it goes when we do. */
 extern WaCode wa_instance_start(WaInstance *instance, WaError *err);
