@@ -88,7 +88,8 @@ UNIT     = *
 UNIT_OBJECTS  = $(if $(SANITIZE),$(addprefix $(VARIANT)/,$(PURE)),$(PURE)) \
 				$(addprefix $(VARIANT)/,$(call objects,t/lib/*.c))
 UNIT_PROGRAMS = $(patsubst t/unit/%.c,$(VARIANT)/unit/%,$(call sources,$(UNIT:%=t/unit/%.c)))
-UNIT_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/t/lib -D_GNU_SOURCE
+FAULT_PROGRAMS = $(addprefix $(VARIANT)/unit/,push_fault fetch retention)
+UNIT_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/t/lib -I$(srcdir)/t/fault -D_GNU_SOURCE
 UNIT_CFLAGS   = -g $(if $(SANITIZE),-O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all,-O2) \
 				-fno-omit-frame-pointer $(WARNINGS)
 
@@ -97,13 +98,16 @@ ifeq ($(SANITIZE),thread)
 UNIT_RUN := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 endif
 
-$(VARIANT)/%.o: %.c $(wildcard $(SRC)src/*/*.h $(SRC)t/lib/*.h)
+$(VARIANT)/%.o: %.c $(wildcard $(SRC)src/*/*.h $(SRC)t/lib/*.h $(SRC)t/fault/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(UNIT_CFLAGS) $(UNIT_CPPFLAGS) -c $< -o $@
 
 $(VARIANT)/unit/%: $(VARIANT)/t/unit/%.o $(UNIT_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(UNIT_CFLAGS) $^ $(CLI_LIBS) -o $@
+
+# In these the n-th system call fails.
+$(FAULT_PROGRAMS): $(VARIANT)/t/fault/faults.o
 
 .PRECIOUS: $(VARIANT)/%.o
 .PHONY: unit unit-programs

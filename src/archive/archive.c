@@ -100,7 +100,8 @@ attach(WaArchive *archive, WaStore *store, WaAttached *attached,
 		.known_file = WA_KNOWN_FILE,
 		.known_mode = config->file_mode,
 		.last_tokens = archive->tokens,
-		.last_tokens_count = TOKENS_COUNT
+		.last_tokens_count = TOKENS_COUNT,
+		.own_token = config->token
 	};
 
 	memcpy(identity.new_archive_id, config->new_archive_id,

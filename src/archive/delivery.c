@@ -147,11 +147,18 @@ wa_delivery_open(const WaDestination *destination, WaBeat *beat,
 		close(self->fd);
 		self->fd = -1;
 	}
-	if (self->fd < 0 || ftruncate(self->fd, 0) != 0)
+	if (self->fd < 0)
 	{
 		wa_fail(err, WA_CHANGED, "could not take over \"%s\"",
 				self->temporary);
 		goto fail;
+	}
+	if (ftruncate(self->fd, 0) != 0)
+	{
+		wa_fail_errno(err, errno, "could not truncate \"%s\"",
+					  self->temporary);
+		wa_delivery_close(self);
+		return err->code;
 	}
 	*delivery = self;
 	return WA_OK;

@@ -79,27 +79,43 @@ count_foreign(void *arg, const char *name, bool is_prefix, WaError *err)
 	return WA_OK;
 }
 
-static WaCode
-count_all(void *arg, const char *name, bool is_prefix, WaError *err)
+typedef struct Others
 {
-	(void) name;
+	const char *own_token;		/* "": every name counts */
+	int			count;
+} Others;
+
+static WaCode
+count_others(void *arg, const char *name, bool is_prefix, WaError *err)
+{
+	Others	   *others = arg;
+
 	(void) is_prefix;
 	(void) err;
-	(*(int *) arg)++;
+	if (*others->own_token == '\0' ||
+		strncmp(name, others->own_token, WA_TOKEN_BYTES - 1) != 0)
+		others->count++;
 	return WA_OK;
 }
 
 /* What lies there that is not ours, and what does in tmp/. */
 static WaCode
-count_contents(WaStore *store, int *foreign, int *temporaries, WaError *err)
+count_contents(WaStore *store, const char *own_token, int *foreign,
+			   int *temporaries, WaError *err)
 {
+	Others		objects = {.own_token = ""};
+	Others		others = {.own_token = own_token != NULL ? own_token : ""};
+
 	*foreign = 0;
 	*temporaries = 0;
 	if (wa_store_list(store, "", count_foreign, foreign, err) != WA_OK ||
-		wa_store_list(store, WA_PREFIX_WAL, count_all, foreign,
-					  err) != WA_OK)
+		wa_store_list(store, WA_PREFIX_WAL, count_others, &objects,
+					  err) != WA_OK ||
+		wa_store_list(store, "tmp", count_others, &others, err) != WA_OK)
 		return err->code;
-	return wa_store_list(store, "tmp", count_all, temporaries, err);
+	*foreign += objects.count;
+	*temporaries = others.count;
+	return WA_OK;
 }
 
 WaCode
@@ -108,7 +124,7 @@ wa_identity_empty(WaStore *store, bool *empty, WaError *err)
 	int			foreign;
 	int			temporaries;
 
-	if (count_contents(store, &foreign, &temporaries, err) != WA_OK)
+	if (count_contents(store, NULL, &foreign, &temporaries, err) != WA_OK)
 		return err->code;
 	*empty = foreign == 0 && temporaries == 0;
 	return WA_OK;
@@ -126,13 +142,17 @@ make_empty(WaStore *store, const WaIdentity *identity, bool *empty,
 	int			temporaries;
 	WaSwept		swept;
 
-	if (count_contents(store, &foreign, &temporaries, err) != WA_OK)
+	if (count_contents(store, identity->own_token, &foreign, &temporaries,
+					   err) != WA_OK)
 		return err->code;
 	if (foreign == 0 && temporaries > 0 &&
-		wa_store_sweep(store, identity->last_tokens,
-					   identity->last_tokens_count, &swept, err) != WA_OK)
+		(wa_store_sweep(store, identity->last_tokens,
+						identity->last_tokens_count, &swept, err) != WA_OK ||
+		 count_contents(store, identity->own_token, &foreign, &temporaries,
+						err) != WA_OK))
 		return err->code;
-	return wa_identity_empty(store, empty, err);
+	*empty = foreign == 0 && temporaries == 0;
+	return WA_OK;
 }
 
 /* Write our marker; when somebody else was faster, theirs holds. */

@@ -42,6 +42,12 @@ typedef struct WaIdentity
 	 */
 	const char *const *last_tokens;
 	int			last_tokens_count;
+
+	/*
+	 * Ours, or NULL: nor does what we ourselves could not remove, which the
+	 * next process sweeps.
+	 */
+	const char *own_token;
 } WaIdentity;
 
 typedef struct WaAttached

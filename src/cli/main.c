@@ -62,7 +62,10 @@ hold_standard_descriptors(void)
 		fd = open("/dev/null", O_RDWR);
 	while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd < 0)
+	{
+		perror("walarch: could not open \"/dev/null\"");
 		return false;
+	}
 	close(fd);
 	return true;
 }

@@ -14,6 +14,7 @@
 
 #include "archive/push.h"
 #include "core/bytes.h"
+#include "faults.h"
 #include "fixture.h"
 #include "tap.h"
 
@@ -358,6 +359,46 @@ test_given_up(void)
 	expect(WA_CANCELLED, NEXT, NULL, 0, "is no proof of absence");
 }
 
+/* The n-th operation fails: what is there is never absent, and never other. */
+static void
+test_faults(const FaultKind *kind, const char *file, const char *what)
+{
+	bool		there = strcmp(file, NEXT) != 0;
+	int			n = 0;
+	int			lied = 0;
+	int			left = 0;
+	int			unhealed = 0;
+
+	for (fault.fired = true; fault.fired && n < 1000;)
+	{
+		WaCode		code;
+		WaCode		again;
+
+		(void) unlink("delivered");
+		fault_begin(++n, kind->fail_with);
+		code = wa_fetch(&config, zstd, file, "delivered", &err);
+		fault_end();
+		if (there ? code == WA_NOT_FOUND : code == WA_OK)
+			lied++;
+		if (code == WA_OK ? !file_is("delivered", segment, SEG_1MB) :
+			access("delivered", F_OK) == 0)
+			lied++;
+		if (strcmp(fault.failed_call, "unlink") != 0 &&
+			access("delivered.walarch", F_OK) == 0)
+			left++;
+		if (lied + left == 1)
+			diag("operation %d (%s), fetch said \"%s\"", n,
+				 fault.failed_call, wa_code_name(code));
+		again = wa_fetch(&config, zstd, file, "delivered", &err);
+		if (again != (there ? WA_OK : WA_NOT_FOUND))
+			unhealed++;
+	}
+	ok(n > 5 && n < 1000, "%s, %s: %d operations", what, kind->name, n - 1);
+	is_int(lied, 0, "%s, %s: no lie", what, kind->name);
+	is_int(left, 0, "%s, %s: nothing is left", what, kind->name);
+	is_int(unhealed, 0, "%s, %s: the next try succeeds", what, kind->name);
+}
+
 int
 main(void)
 {
@@ -370,6 +411,12 @@ main(void)
 	test_also();
 	test_before_the_first();
 	test_given_up();
+	fresh();
+	for (int i = 0; i < FAULT_KINDS; i++)
+	{
+		test_faults(&fault_kinds[i], SEG_NAME, "a segment");
+		test_faults(&fault_kinds[i], NEXT, "an absent segment");
+	}
 	wa_zstd_close(zstd);
 	return done_testing();
 }

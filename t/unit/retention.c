@@ -10,6 +10,7 @@
 
 #include "archive/identity.h"
 #include "archive/pins.h"
+#include "faults.h"
 #include "fixture.h"
 #include "tap.h"
 #include "walwriter.h"
@@ -401,6 +402,79 @@ test_before(void)
 	ok(!there(segment_key(6)), "an expired one holds nothing");
 }
 
+#define OLD_BACKUP	"wal/0000000100000000/000000010000000000000003.00000028.backup.zst"
+
+/* Everything a prune may delete, under a second name; and back. */
+static void
+keep(bool back)
+{
+	for (int n = 2; n <= 6; n++)
+	{
+		char		kept[WA_KEY_BYTES];
+		const char *key = n < 6 ? segment_key(n) : OLD_BACKUP;
+
+		snprintf(kept, sizeof(kept), "kept.%d", n);
+		if (!back)
+			must(link(in_archive(key), path_in_scratch("%s", kept)) == 0);
+		else if (!there(key))
+			must(link(path_in_scratch("%s", kept), in_archive(key)) == 0);
+	}
+}
+
+/* Where is there what has to be there, and nothing that goes before it? */
+static bool
+kept_in_order(void)
+{
+	bool		offered = there(OLD_BACKUP);
+	bool		begun = false;
+
+	for (int n = 2; n < 2 + SEGMENTS; n++)
+	{
+		begun = begun || there(segment_key(n));
+		if ((begun || offered || n >= 6) && !there(segment_key(n)))
+			return false;
+	}
+	return there("archive.id") &&
+		there("wal/0000000100000000/000000010000000000000006.00000028.backup.zst");
+}
+
+/* The n-th operation fails: what stays is what a longer plan would keep. */
+static void
+test_faults(const FaultKind *kind)
+{
+	int			n = 0;
+	int			lost = 0;
+	int			lied = 0;
+	int			unhealed = 0;
+
+	for (fault.fired = true; fault.fired && n < 1000;)
+	{
+		WaCode		code;
+
+		keep(true);
+		open_store();
+		fault_begin(++n, kind->fail_with);
+		code = plan(2);
+		if (code == WA_OK)
+			code = prune(100);
+		fault_end();
+		if (!kept_in_order() && lost++ == 0)
+			diag("operation %d (%s): something is lost", n, fault.failed_call);
+		if (code == WA_OK && there(segment_key(5)) &&
+			!retention.plan.doubt && lied++ == 0)
+			diag("operation %d (%s): not done, and said so", n,
+				 fault.failed_call);
+		open_store();
+		if (plan(2) != WA_OK || prune(100) != WA_OK || there(segment_key(5)) ||
+			!kept_in_order())
+			unhealed++;
+	}
+	ok(n > 10 && n < 1000, "prune, %s: %d operations", kind->name, n - 1);
+	is_int(lost, 0, "prune, %s: nothing is lost", kind->name);
+	is_int(lied, 0, "prune, %s: no lie", kind->name);
+	is_int(unhealed, 0, "prune, %s: the next try succeeds", kind->name);
+}
+
 int
 main(void)
 {
@@ -414,6 +488,10 @@ main(void)
 	test_prefix();
 	test_pins();
 	test_before();
+	fresh();
+	keep(false);
+	for (int i = 0; i < FAULT_KINDS; i++)
+		test_faults(&fault_kinds[i]);
 	wa_retention_free(&retention);
 	wa_zstd_close(zstd);
 	wa_store_close(store);
