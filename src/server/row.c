@@ -11,6 +11,7 @@
 #include "utils/builtins.h"
 #include "utils/pg_lsn.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 void
 walarch_put(Row *row, Datum value)
