@@ -26,26 +26,6 @@ $primary->stop;
 my %raw = map { $_ => slurp_binary(data_file($primary, "pg_wal/$_")) } @wals;
 
 my $p = 'pg_wal/RECOVERYXLOG';
-my @servers;
-
-# A data directory with a server that does nothing.
-sub sleeping_server
-{
-	my ($name, $signal, %opts) = @_;
-	my $dir = fake_datadir($name, $primary, $signal);
-	my $pid = fork() // die "could not fork: $!";
-
-	if ($pid == 0)
-	{
-		open(STDOUT, '>', '/dev/null');
-		exec('sleep', '1000') or POSIX::_exit(98);
-	}
-	push @servers, $pid;
-	write_binary("$dir/postmaster.pid",
-		join("\n", $opts{pid} // $pid, $dir, time(), 5432, '/tmp', '', '  0  0', $opts{status} // 'starting', ''));
-	return ($dir, $pid);
-}
-
 # One request, in the light of those before.
 sub request
 {
@@ -83,23 +63,23 @@ sub is_delivered
 # ---- when none is started ---------------------------------------------------------
 
 foreach my $case (
-	[ 'no signal file', sub { (sleeping_server('unsigned', undef))[0] } ],
+	[ 'no signal file', sub { (sleeping_server('unsigned', $primary, undef))[0] } ],
 	[ 'no server', sub { fake_datadir('serverless', $primary, 'recovery.signal') } ],
 	[ 'a server that has ended', sub {
-		my ($dir, $pid) = sleeping_server('ended', 'recovery.signal');
+		my ($dir, $pid) = sleeping_server('ended', $primary, 'recovery.signal');
 		kill 'KILL', $pid;
 		waitpid $pid, 0;
 		return $dir;
 	} ],
 	[ 'a server that is a zombie', sub {
-		my ($dir, $pid) = sleeping_server('zombie', 'recovery.signal');
+		my ($dir, $pid) = sleeping_server('zombie', $primary, 'recovery.signal');
 		kill 'KILL', $pid;
 		wait_until('it to be a zombie', sub { slurp_binary("/proc/$pid/status") =~ /^State:\s*Z/m });
 		return $dir;
 	} ],
-	[ 'a server that is about to stop', sub { (sleeping_server('stopping', 'recovery.signal', status => 'stopping'))[0] } ],
-	[ 'a server in single-user mode', sub { (sleeping_server('single', 'recovery.signal', pid => -$$))[0] } ],
-	[ 'a server that is process 1', sub { (sleeping_server('first', 'recovery.signal', pid => 1))[0] } ])
+	[ 'a server that is about to stop', sub { (sleeping_server('stopping', $primary, 'recovery.signal', status => 'stopping'))[0] } ],
+	[ 'a server in single-user mode', sub { (sleeping_server('single', $primary, 'recovery.signal', pid => -$$))[0] } ],
+	[ 'a server that is process 1', sub { (sleeping_server('first', $primary, 'recovery.signal', pid => 1))[0] } ])
 {
 	my ($what, $make) = @$case;
 	my $dir = $make->();
@@ -108,7 +88,7 @@ foreach my $case (
 	is(scalar(prefetchers($dir)), 0, "$what: no prefetcher");
 }
 {
-	my ($dir) = sleeping_server('asking', 'recovery.signal');
+	my ($dir) = sleeping_server('asking', $primary, 'recovery.signal');
 
 	is_delivered(request($dir, $wals[0], '--prefetch', 'off'), $wals[0], 'off');
 	is(request($dir, $wals[0], "$dir/pg_wal/$wals[0]")->{status}, 0, 'as pg_rewind asks: delivered');
@@ -134,7 +114,7 @@ foreach my $case (
 # ---- what it answers -----------------------------------------------------------------
 
 {
-	my ($dir, $server) = sleeping_server('server', 'recovery.signal');
+	my ($dir, $server) = sleeping_server('server', $primary, 'recovery.signal');
 	my @ms;
 
 	is_delivered(request($dir, $wals[0]), $wals[0], 'the first');
@@ -160,7 +140,7 @@ foreach my $case (
 
 	# A second server in the same directory, as after a restart.
 	wait_held($dir, 3);
-	my ($same) = sleeping_server('server', 'recovery.signal');
+	my ($same) = sleeping_server('server', $primary, 'recovery.signal');
 	rename "$archive/wal", "$archive/gone" or die "could not rename: $!";
 	is(request($dir, $wals[11])->{status}, 200, 'after a restart: nothing of the one before');
 	rename "$archive/gone", "$archive/wal" or die "could not rename: $!";
@@ -169,7 +149,7 @@ foreach my $case (
 
 # A fork: the parent's segment is held, and refused all the same.
 {
-	my ($dir) = sleeping_server('forked', 'recovery.signal');
+	my ($dir) = sleeping_server('forked', $primary, 'recovery.signal');
 	my $child = $wals[5] =~ s/^00000001/00000002/r;
 	my ($log, $seg) = map { hex } $wals[5] =~ /^.{8}(.{8})(.{8})$/;
 
@@ -190,7 +170,7 @@ foreach my $case (
 
 # An unresolved history of a standby.
 {
-	my ($dir) = sleeping_server('unresolved', 'standby.signal');
+	my ($dir) = sleeping_server('unresolved', $primary, 'standby.signal');
 
 	request($dir, $wals[3]);
 	wait_held($dir, 8);
@@ -209,7 +189,7 @@ foreach my $case (
 # ---- a good neighbour ----------------------------------------------------------------
 
 {
-	my ($dir, $server) = sleeping_server('neighbour', 'recovery.signal');
+	my ($dir, $server) = sleeping_server('neighbour', $primary, 'recovery.signal');
 
 	open(my $kept, '>', "$dir.kept") or die "could not open: $!";
 	fcntl($kept, Fcntl::F_SETFD(), 0) or die "could not keep open: $!" if require Fcntl;
@@ -230,7 +210,7 @@ foreach my $case (
 }
 {
 	# One that hears everything and answers nothing, as on a hung disk.
-	my ($dir) = sleeping_server('silent', 'recovery.signal');
+	my ($dir) = sleeping_server('silent', $primary, 'recovery.signal');
 
 	request($dir, $wals[0]);
 	wait_held($dir, 8);
@@ -248,7 +228,7 @@ SKIP:
 	# Restore commands that cannot see each other's sockets.
 	my @alone = qw(unshare -Un --map-current-user);
 	skip 'needs name spaces of its own', 9 if system("@alone true 2>/dev/null") != 0;
-	my ($dir) = sleeping_server('alone', 'recovery.signal');
+	my ($dir) = sleeping_server('alone', $primary, 'recovery.signal');
 
 	foreach my $i (0 .. 3)
 	{
@@ -265,7 +245,7 @@ SKIP:
 
 	foreach my $signal (qw(HUP INT QUIT ILL TRAP ABRT BUS FPE USR1 SEGV USR2 ALRM TERM STKFLT XCPU VTALRM PROF IO PWR SYS 34 50 64))
 	{
-		my ($dir, $server) = sleeping_server('signals', 'recovery.signal');
+		my ($dir, $server) = sleeping_server('signals', $primary, 'recovery.signal');
 		my $pid = fork() // die "could not fork: $!";
 
 		if ($pid == 0)
@@ -282,7 +262,7 @@ SKIP:
 	is("@ended", '', 'whatever signal ends it, it exits with 0 or 1');
 }
 {
-	my ($dir, $server) = sleeping_server('over', 'recovery.signal');
+	my ($dir, $server) = sleeping_server('over', $primary, 'recovery.signal');
 
 	request($dir, $wals[0]);
 	wait_held($dir, 8);
@@ -294,7 +274,7 @@ SKIP:
 SKIP:
 {
 	skip 'needs strace', 2 unless can_trace();
-	my ($dir, $server) = sleeping_server('synced', 'recovery.signal');
+	my ($dir, $server) = sleeping_server('synced', $primary, 'recovery.signal');
 	my $pid = fork() // die "could not fork: $!";
 
 	if ($pid == 0)
@@ -311,5 +291,4 @@ SKIP:
 	is($synced, 8, 'each file is synced before it is offered');
 }
 
-kill 'KILL', @servers;
 done_testing();

@@ -24,7 +24,8 @@ use Time::HiRes ();
 use WalArch;
 
 our @EXPORT = qw(
-  fake_datadir ask ask_begin ask_end forget with_bytes crc32c stops_by_itself
+  fake_datadir sleeping_server ask ask_begin ask_end forget with_bytes crc32c
+  stops_by_itself
 );
 
 my $home;
@@ -59,6 +60,28 @@ sub fake_datadir
 	  if defined $node;
 	return $dir;
 }
+
+my @sleepers;
+
+# The same with a server that does nothing, and its process id.
+sub sleeping_server
+{
+	my ($name, $node, $signal, %opts) = @_;
+	my $dir = fake_datadir($name, $node, $signal);
+	my $pid = fork() // die "could not fork: $!";
+
+	if ($pid == 0)
+	{
+		open(STDOUT, '>', '/dev/null');
+		exec('sleep', '1000') or POSIX::_exit(98);
+	}
+	push @sleepers, $pid;
+	write_binary("$dir/postmaster.pid",
+		join("\n", $opts{pid} // $pid, $dir, time(), 5432, '/tmp', '', '  0  0', $opts{status} // 'starting', ''));
+	return ($dir, $pid);
+}
+
+END { kill 'KILL', @sleepers; }
 
 # What one command leaves for the next.
 sub forget
