@@ -134,7 +134,7 @@ clean:
 	rm -rf walarch walarch.so libwalarch.a libwalarch.pc $(OBJS) $(EXTRA_CLEAN)
 endif
 
-.PHONY: test demo bench provision help
+.PHONY: test matrix coverage demo bench provision help
 
 # Both start make anew: only after provisioning can PGXS be read.
 provision:
@@ -143,6 +143,12 @@ provision:
 test: provision
 	@$(MAKE) -s --no-print-directory all unit-programs
 	@PG_CONFIG='$(PG_CONFIG)' $(SRC)t/run.sh $(TESTS)
+
+matrix:
+	@PG_CONFIG='$(PG_CONFIG)' TESTS='$(TESTS)' $(SRC)t/matrix.sh $(MATRIX)
+
+coverage: provision
+	@PG_CONFIG='$(PG_CONFIG)' $(SRC)t/coverage/run.sh $(TESTS)
 
 demo: provision
 	@$(MAKE) -s --no-print-directory all
@@ -161,6 +167,9 @@ help:
 	@echo "make test         all tests; TESTS='t/010_archive.pl sql/status.sql t/unit/codec.c'"
 	@echo "                  runs only these, JOBS=N sets how many at a time, KEEP=1 keeps"
 	@echo "                  the temporary directory"
+	@echo "make matrix       all tests on PostgreSQL 15, 17, 18 and 19 and with clang, each in a"
+	@echo "                  Debian of its own (root only); MATRIX='17 15/clang' chooses"
+	@echo "make coverage     all tests with counters: the lines and branches they run"
 	@echo "make bench        compare with cp, gzip, zstd, basic_archive and pgBackRest; takes"
 	@echo "                  about half an hour, options in bench/README.md"
 	@echo "make unit         unit tests only; UNIT='pool*' chooses, SANITIZE=address,undefined"

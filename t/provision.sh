@@ -2,8 +2,10 @@
 #
 # Install what building and testing walarch needs and this machine lacks.
 #
-#	t/provision.sh [ci|bench]	ci adds the second compiler and the checkers,
-#								bench what walarch is compared with
+#	t/provision.sh [ci|bench|matrix]	ci adds the second compiler and the checkers,
+#								bench what walarch is compared with, matrix what
+#								makes Debians of other versions
+#	t/provision.sh list			prints names of packages, the server's apart
 #
 # Debian and Ubuntu only; elsewhere it says what to install by hand. Names no
 # mirror: apt's own configuration decides where packages come from.
@@ -42,6 +44,7 @@ tool_packages() {
 		cppcheck			static analysis
 	END
 	[ "${1:-}" != bench ] || echo "pgbackrest			what many use today"
+	[ "${1:-}" != matrix ] || echo "mmdebstrap			makes Debians of other versions"
 }
 
 installed() {
@@ -109,6 +112,10 @@ apt_get() {
 main() {
 	local missing
 
+	if [ "${1:-}" = list ]; then
+		tool_packages | cut -f 1
+		return
+	fi
 	if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 		say "no apt here; install by hand: PostgreSQL with its server headers, and" \
 			"the like of: $(tool_packages "$@" | cut -f 1 | tr '\n' ' ')"
