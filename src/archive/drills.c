@@ -49,19 +49,25 @@ typedef struct Names
 	char	  (*names)[WA_DRILL_NAME_BYTES];
 } Names;
 
+/*
+ * Anybody may have put a file there: sscanf takes blanks and signs for
+ * numbers, and no store takes them for a key.
+ */
 static bool
 parse_name(const char *name, int64_t *us)
 {
+	static const char digits[] = "0123456789";
 	struct tm	parts = {0};
-	int			end = 0;
 	const char *rest;
 
-	if (sscanf(name, "%4d%2d%2dT%2d%2d%2dZ%n", &parts.tm_year, &parts.tm_mon,
-			   &parts.tm_mday, &parts.tm_hour, &parts.tm_min, &parts.tm_sec,
-			   &end) != 6 || end == 0 || strlen(name) >= WA_DRILL_NAME_BYTES)
+	if (strlen(name) >= WA_DRILL_NAME_BYTES || strspn(name, digits) != 8 ||
+		name[8] != 'T' || strspn(name + 9, digits) != 6 || name[15] != 'Z' ||
+		sscanf(name, "%4d%2d%2dT%2d%2d%2d", &parts.tm_year, &parts.tm_mon,
+			   &parts.tm_mday, &parts.tm_hour, &parts.tm_min,
+			   &parts.tm_sec) != 6)
 		return false;
 	/* the n-th of that second */
-	rest = name + end;
+	rest = name + 16;
 	if (*rest == '-')
 		rest += 1 + strspn(rest + 1, "0123456789");
 	if (strcmp(rest, ".txt") != 0)
