@@ -109,13 +109,45 @@ $(VARIANT)/unit/%: $(VARIANT)/t/unit/%.o $(UNIT_OBJECTS)
 # In these the n-th system call fails.
 $(FAULT_PROGRAMS): $(VARIANT)/t/fault/faults.o
 
-.PRECIOUS: $(VARIANT)/%.o
-.PHONY: unit unit-programs
+.PRECIOUS: $(VARIANT)/%.o build/fuzz/%.o
+.PHONY: unit unit-programs fuzz fuzz-programs
 
 unit-programs: $(UNIT_PROGRAMS)
 
 unit: unit-programs
 	$(if $(UNIT_PROGRAMS),prove --exec '$(UNIT_RUN)' $(UNIT_PROGRAMS),@echo "no such unit test")
+
+# Fuzz targets: each t/fuzz/NAME.c with an LLVMFuzzerTestOneInput is a program of
+# libFuzzer (clang), linked with the shipped sources compiled for it. Of the
+# archive the linker takes what a target calls, so that none needs libpq.
+FUZZ          = *
+FUZZ_CC       = clang
+FUZZ_SHARED   = t/fuzz/memstore.c t/fuzz/wal.c
+FUZZ_SOURCES  = $(filter-out $(FUZZ_SHARED),$(call sources,$(FUZZ:%=t/fuzz/%.c)))
+FUZZ_PROGRAMS = $(FUZZ_SOURCES:t/fuzz/%.c=build/fuzz/%)
+FUZZ_OBJECTS  = $(addprefix build/fuzz/,$(PURE) \
+				  $(filter-out src/cli/main.o,$(CLI)) \
+				  $(addprefix src/recovery/,manifest.o process.o target.o) \
+				  $(FUZZ_SHARED:.c=.o) t/lib/fixture.o)
+FUZZ_CFLAGS   = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
+				-fno-sanitize-recover=all $(WARNINGS) $(FUZZ_COVERAGE)
+
+build/fuzz/%.o: %.c $(wildcard $(SRC)src/*/*.h $(SRC)src/*/*.c $(SRC)t/lib/*.h $(SRC)t/fuzz/*.h)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link $(UNIT_CPPFLAGS) \
+		-I$(srcdir)/t/fuzz -DWA_VERSION='"$(WA_VERSION)"' -c $< -o $@
+
+build/fuzz/shared.a: $(FUZZ_OBJECTS)
+	rm -f $@
+	ar rcs $@ $^
+
+$(FUZZ_PROGRAMS): build/fuzz/%: build/fuzz/t/fuzz/%.o build/fuzz/shared.a
+	$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $^ $(CLI_LIBS) -larchive -ljson-c -o $@
+
+fuzz-programs: $(FUZZ_PROGRAMS)
+
+fuzz: fuzz-programs
+	@$(SRC)t/fuzz/run.sh build/fuzz $(FUZZ_PROGRAMS:build/fuzz/%=%)
 
 else
 # Without the server's development files nothing can be built, but it can be
@@ -174,6 +206,8 @@ help:
 	@echo "                  about half an hour, options in bench/README.md"
 	@echo "make unit         unit tests only; UNIT='pool*' chooses, SANITIZE=address,undefined"
 	@echo "                  or SANITIZE=thread builds them apart with that sanitizer"
+	@echo "make fuzz         each parser against hostile input, under libFuzzer (clang);"
+	@echo "                  FUZZ_SECONDS=20 each, FUZZ='wal*' chooses, JOBS=N at a time"
 	@echo "make clean        remove what was built"
 	@echo "PG_CONFIG=PATH chooses the PostgreSQL; CC=clang and WERROR=1 work as expected."
 	@echo "demo, test and bench install missing Debian packages by apt; nothing else does."

@@ -317,7 +317,7 @@ ok(-s 'src/README.md', 'the rooms have a map');
 my @texts = grep { -T } (
 	@sources, @tests, @units,
 	glob('*.md Makefile LICENSE *.sql *.control src/*.md src/*/*.md t/*.sh t/*.md'),
-	glob('t/lib/* sql/*.sql .ci/*'));
+	glob('t/lib/* t/fuzz/*.* sql/*.sql .ci/*'));
 {
 	my (@blanks, @paths, @tails, @long);
 

@@ -1,0 +1,35 @@
+/*
+ * tablespaces.c
+ *	  The look for new tablespaces in a segment that is to be replayed.
+ */
+#include "cli/tablespaces.h"
+
+#include "fixture.h"
+#include "fuzz.h"
+#include "wal.h"
+
+/* libFuzzer: -max_len=20000 */
+
+#define NAME	"000000030000000000000005"
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint8_t    *bytes;
+	WaError		err;
+	WaCode		none;
+	WaCode		empty;
+
+	scratch();
+	bytes = (uint8_t *) fuzz_text(data, size);
+	wal_seal(bytes, size, UINT64_C(5) << 20);
+	write_file("segment", bytes, size);
+	hold(wa_tablespaces_check("segment", NAME, WA_TABLESPACES_ANY,
+							  &err) == WA_OK);
+	empty = wa_tablespaces_check("segment", NAME, WA_TABLESPACES_EMPTY, &err);
+	none = wa_tablespaces_check("segment", NAME, WA_TABLESPACES_NONE, &err);
+	/* the stricter rule refuses what the other does */
+	hold(empty != WA_REFUSED || none == WA_REFUSED);
+	free(bytes);
+	return 0;
+}
