@@ -132,7 +132,9 @@ FUZZ_OBJECTS  = $(addprefix build/fuzz/,$(PURE) \
 FUZZ_CFLAGS   = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 				-fno-sanitize-recover=all $(WARNINGS) $(FUZZ_COVERAGE)
 
-build/fuzz/%.o: %.c $(wildcard $(SRC)src/*/*.h $(SRC)src/*/*.c $(SRC)t/lib/*.h $(SRC)t/fuzz/*.h)
+build/fuzz/t/fuzz/unpack.o: src/recovery/unpack.c
+
+build/fuzz/%.o: %.c $(wildcard $(SRC)src/*/*.h $(SRC)t/lib/*.h $(SRC)t/fuzz/*.h)
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link $(UNIT_CPPFLAGS) \
 		-I$(srcdir)/t/fuzz -DWA_VERSION='"$(WA_VERSION)"' -c $< -o $@

@@ -91,7 +91,7 @@ read_text(size_t object_bytes, const WaWalName *name, const void *text,
 
 static size_t
 add_envelope(const WaWalName *name, const void *bytes, size_t length,
-			 size_t body_bytes)
+			 size_t body_bytes, uint8_t digest_change)
 {
 	WaEnvelope	envelope = {
 		.kind = name->kind,
@@ -106,12 +106,17 @@ add_envelope(const WaWalName *name, const void *bytes, size_t length,
 	if (name->kind == WA_KIND_SEGMENT)
 		envelope.wal_magic = WAL_MAGIC;
 	wa_digest_of(bytes, length, &envelope.digest);
+	envelope.digest.bytes[digest_change % WA_DIGEST_BYTES] ^= digest_change;
 	return body_bytes + wa_envelope_encode(&envelope, object + body_bytes);
 }
 
-/* The frame is hostile, the envelope is right as far as it can be. */
+/*
+ * The frame is hostile, the envelope is right as far as it can be, or tells
+ * of other bytes.
+ */
 static void
-hostile_frame(const uint8_t *data, size_t size, const WaWalName *name)
+hostile_frame(const Steer *steer, const uint8_t *data, size_t size,
+			  const WaWalName *name)
 {
 	static unsigned char plain[WA_HISTORY_BYTES_MAX];
 	size_t		length = ZSTD_decompress(plain, sizeof(plain), data, size);
@@ -121,9 +126,10 @@ hostile_frame(const uint8_t *data, size_t size, const WaWalName *name)
 	if (ZSTD_isError(length))
 		length = size > 0 ? data[0] : 0;
 	memcpy(object, data, size);
-	object_bytes = add_envelope(name, plain, length, size);
+	object_bytes = add_envelope(name, plain, length, size, steer->change);
 	if (read_object(object_bytes, name, &found) == WA_OK)
 	{
+		hold(steer->change == 0);
 		hold(found == length && memcmp(raw, plain, length) == 0);
 		read_text(object_bytes, name, plain, length, WA_OK);
 	}
@@ -142,7 +148,7 @@ hostile_change(const Steer *steer, const void *bytes, size_t length,
 	hold(wa_zstd_compress(zstd, 1, bytes, length, object,
 						  sizeof(object) - WA_ENVELOPE_TAIL_BYTES,
 						  &frame_bytes, &err) == WA_OK);
-	object_bytes = add_envelope(name, bytes, length, frame_bytes);
+	object_bytes = add_envelope(name, bytes, length, frame_bytes, 0);
 	hold(read_object(object_bytes, name, &found) == WA_OK);
 	hold(found == length && memcmp(raw, bytes, length) == 0);
 	if (name->kind == WA_KIND_HISTORY)
@@ -186,8 +192,8 @@ hostile_segment(const Steer *steer, const uint8_t *data, size_t size)
 	hold(wa_zstd_compress(zstd, 1, again, sizeof(again), object,
 						  sizeof(object) - WA_ENVELOPE_TAIL_BYTES,
 						  &frame_bytes, &err) == WA_OK);
-	if (read_object(add_envelope(&name, again, sizeof(again), frame_bytes),
-					&name, &found) == WA_OK)
+	if (read_object(add_envelope(&name, again, sizeof(again), frame_bytes,
+								 0), &name, &found) == WA_OK)
 		hold(memcmp(again + 4, segment + 4, 12) == 0 &&
 			 memcmp(again + 24, segment + 24, 12) == 0);
 }
@@ -211,7 +217,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			(void) read_object(size, &name, &found);
 			break;
 		case 1:
-			hostile_frame(data, size, &name);
+			hostile_frame(&steer, data, size, &name);
 			break;
 		case 2:
 			hostile_change(&steer, data, size, &name);

@@ -43,13 +43,16 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	unsigned char *bytes = (unsigned char *) fuzz_text(data, size);
+	unsigned char whole[WA_STATUSFILE_BYTES];
+	WaStatus	empty = {0};
 
 	check_status(bytes, size);
-	if (size == WA_STATUSFILE_BYTES)
-	{
-		wa_put32(bytes + 12, wa_crc32c(0, bytes + HEADER, size - HEADER));
-		check_status(bytes, size);
-	}
 	free(bytes);
+
+	/* what is there becomes the contents of a right one */
+	wa_statusfile_encode(&empty, whole);
+	fuzz_take(&data, &size, whole + HEADER, sizeof(whole) - HEADER);
+	wa_put32(whole + 12, wa_crc32c(0, whole + HEADER, sizeof(whole) - HEADER));
+	check_status(whole, sizeof(whole));
 	return 0;
 }
