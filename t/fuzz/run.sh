@@ -12,7 +12,7 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-programs=$1
+programs=$(cd "$1" && pwd)		# targets change their working directory
 shift
 findings=$programs/findings
 work=$(mktemp -d "${TMPDIR:-/tmp}/walarch-fuzz.XXXXXX")
