@@ -4,13 +4,16 @@
  */
 #include "cli/tablespaces.h"
 
+#include <unistd.h>
+
 #include "fixture.h"
 #include "fuzz.h"
 #include "wal.h"
 
 /* libFuzzer: -max_len=20000 */
 
-#define NAME	"000000030000000000000005"
+#define NAME			"000000030000000000000005"
+#define SEGMENT_BYTES	(1 << 20)
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -22,8 +25,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	scratch();
 	bytes = (uint8_t *) fuzz_text(data, size);
-	wal_seal(bytes, size, UINT64_C(5) << 20);
+	wal_seal(bytes, size, UINT64_C(5) * SEGMENT_BYTES);
 	write_file("segment", bytes, size);
+	/* the size of the file says where its pages belong */
+	hold(truncate("segment", SEGMENT_BYTES) == 0);
 	hold(wa_tablespaces_check("segment", NAME, WA_TABLESPACES_ANY,
 							  &err) == WA_OK);
 	empty = wa_tablespaces_check("segment", NAME, WA_TABLESPACES_EMPTY, &err);
