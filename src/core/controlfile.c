@@ -7,18 +7,12 @@
 #include <string.h>
 
 #include "core/bytes.h"
+#include "core/controlfile_layout.h"
 #include "core/crc32c.h"
 #include "core/walname.h"
 
-/* The same in every version (the comment in pg_control.h promises it). */
-#define AT_SYSTEM_IDENTIFIER	0
-#define AT_VERSION				8
-#define HEAD_BYTES				12
+#define HEAD_BYTES	12			/* system identifier and version */
 
-/*
- * Offsets on machines with 8-byte alignment, by pg_control_version.  Where a
- * row should be wrong for some build, the checksum at its own offset tells.
- */
 typedef struct Layout
 {
 	uint32_t	version;
@@ -28,14 +22,9 @@ typedef struct Layout
 	uint16_t	crc;			/* CRC-32C of all before it */
 } Layout;
 
-static const Layout layouts[] = {
-	{1300, 136, 144, 228, 288},	/* PostgreSQL 15, 16 */
-	{1700, 136, 144, 228, 288}, /* PostgreSQL 17 */
-	{1800, 136, 144, 228, 292}, /* PostgreSQL 18 */
-	{1902, 144, 152, 240, 304}, /* PostgreSQL 19 beta 1 to 3 */
-	{1903, 144, 152, 240, 308}, /* PostgreSQL 19, August 2026 */
-	{1905, 144, 152, 240, 308}, /* PostgreSQL 19 beta 4 and later */
-};
+#define LAYOUT(...) {__VA_ARGS__},
+static const Layout layouts[] = {WA_CONTROLFILE_LAYOUTS(LAYOUT)};
+#undef LAYOUT
 
 WaCode
 wa_controlfile_parse(const unsigned char *bytes, size_t length,
@@ -44,8 +33,8 @@ wa_controlfile_parse(const unsigned char *bytes, size_t length,
 	memset(control, 0, sizeof(*control));
 	if (length < HEAD_BYTES)
 		return wa_fail(err, WA_DAMAGED, "\"%s\" is truncated", what);
-	control->system_identifier = wa_get64(bytes + AT_SYSTEM_IDENTIFIER);
-	control->version = wa_get32(bytes + AT_VERSION);
+	control->system_identifier = wa_get64(bytes + WA_CONTROLFILE_SYSID);
+	control->version = wa_get32(bytes + WA_CONTROLFILE_VERSION);
 	if (control->system_identifier == 0)
 		return wa_fail(err, WA_DAMAGED, "\"%s\" has no system identifier",
 					   what);

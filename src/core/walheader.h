@@ -3,8 +3,8 @@
  *	  The long page header at the start of every WAL segment.
  *
  * Layout: XLogLongPageHeaderData in src/include/access/xlog_internal.h,
- * equal from PostgreSQL 15 to 19; src/server/compat.h asserts the offsets
- * against the headers of the server it is compiled for.
+ * equal from PostgreSQL 15 to 19 and compared with the headers of the server
+ * that the module is compiled for.
  */
 #ifndef WA_WALHEADER_H
 #define WA_WALHEADER_H
@@ -26,6 +26,13 @@
 #define WA_WALHEADER_BLCKSZ		36	/* uint32 xlp_xlog_blcksz */
 #define WA_XLP_CONTRECORD		0x0001	/* begins in the middle of a record */
 #define WA_XLP_LONG_HEADER		0x0002
+
+/*
+ * The other page flags were renumbered in the development of PostgreSQL 19
+ * (commit f68d7e7483 of PostgreSQL, which made the magic number 0xD11C).
+ */
+#define WA_XLP_OVERWRITE(magic) ((magic) >= 0xD11C ? 0x0004 : 0x0008)
+#define WA_XLP_ALL_FLAGS(magic) ((magic) >= 0xD11C ? 0x0007 : 0x000F)
 
 typedef struct WaWalHeader
 {

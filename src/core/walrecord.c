@@ -8,58 +8,16 @@
 
 #include "core/bytes.h"
 
-/* Offsets of XLogRecord. */
-enum
-{
-	AT_TOTAL_BYTES = 0,
-	AT_XID = 4,
-	AT_PREV = 8,
-	AT_INFO = 16,
-	AT_MANAGER = 17,
-	AT_CRC = WA_RECORD_CRC_AT
-};
-
-/*
- * Resource managers: src/include/access/rmgrlist.h has 22 of its own in
- * PostgreSQL 15 to 18 and 23 in 19, extensions number theirs from 128 on.
- * One more or less is no proof of damage, so some room is left.
- */
-#define MANAGER_XLOG		0
-#define MANAGER_TRANSACTION	1
-#define MANAGER_TABLESPACE	5
-#define MANAGER_OWN_MAX		31
-#define MANAGER_CUSTOM_MIN	128
-
-/* The high bits of xl_info; catalog/pg_control.h and access/xact.h. */
-#define XLOG_INFO_MASK			0xF0
-#define XLOG_SWITCH				0x40
-#define XLOG_RESTORE_POINT		0x70
-#define XACT_INFO_MASK			0x70
-#define XACT_COMMIT				0x00
-#define XACT_ABORT				0x20
-#define XACT_COMMIT_PREPARED	0x30
-#define XACT_ABORT_PREPARED		0x40
-#define XLOG_TBLSPC_CREATE		0x00	/* commands/tablespace.h */
-
-/* What stands before the data of a record without pages. */
-#define ID_DATA_SHORT		255	/* length: 1 byte */
-#define ID_DATA_LONG		254	/* length: 4 bytes */
-#define ID_ORIGIN			253	/* 2 bytes follow */
-#define ID_TOPLEVEL_XID		252	/* 4 bytes follow */
-
-/* PostgreSQL counts from 2000-01-01. */
-#define EPOCH_DIFFERENCE_US	INT64_C(946684800000000)
-
 void
 wa_record_header_read(const void *bytes, WaRecordHeader *header)
 {
 	const unsigned char *at = bytes;
 
-	header->total_bytes = wa_get32(at + AT_TOTAL_BYTES);
-	header->prev = wa_get64(at + AT_PREV);
-	header->info = at[AT_INFO];
-	header->resource_manager = at[AT_MANAGER];
-	header->crc = wa_get32(at + AT_CRC);
+	header->total_bytes = wa_get32(at + WA_RECORD_LENGTH_AT);
+	header->prev = wa_get64(at + WA_RECORD_PREV_AT);
+	header->info = at[WA_RECORD_INFO_AT];
+	header->resource_manager = at[WA_RECORD_MANAGER_AT];
+	header->crc = wa_get32(at + WA_RECORD_CRC_AT);
 }
 
 bool
@@ -72,36 +30,36 @@ wa_record_length_valid(uint32_t total_bytes)
 bool
 wa_record_manager_valid(uint8_t resource_manager)
 {
-	return resource_manager <= MANAGER_OWN_MAX ||
-		resource_manager >= MANAGER_CUSTOM_MIN;
+	return resource_manager <= WA_MANAGER_OWN_MAX ||
+		resource_manager >= WA_MANAGER_CUSTOM_MIN;
 }
 
 WaRecordKind
 wa_record_kind(const WaRecordHeader *header)
 {
-	if (header->resource_manager == MANAGER_XLOG)
-		switch (header->info & XLOG_INFO_MASK)
+	if (header->resource_manager == WA_MANAGER_XLOG)
+		switch (header->info & WA_XLOG_INFO_MASK)
 		{
-			case XLOG_SWITCH:
+			case WA_XLOG_SWITCH:
 				return WA_RECORD_SWITCH;
-			case XLOG_RESTORE_POINT:
+			case WA_XLOG_RESTORE_POINT:
 				return WA_RECORD_RESTORE_POINT;
 			default:
 				return WA_RECORD_OTHER;
 		}
-	if (header->resource_manager == MANAGER_TRANSACTION)
-		switch (header->info & XACT_INFO_MASK)
+	if (header->resource_manager == WA_MANAGER_TRANSACTION)
+		switch (header->info & WA_XACT_INFO_MASK)
 		{
-			case XACT_COMMIT:
-			case XACT_ABORT:
-			case XACT_COMMIT_PREPARED:
-			case XACT_ABORT_PREPARED:
+			case WA_XACT_COMMIT:
+			case WA_XACT_ABORT:
+			case WA_XACT_COMMIT_PREPARED:
+			case WA_XACT_ABORT_PREPARED:
 				return WA_RECORD_END_OF_TRANSACTION;
 			default:
 				return WA_RECORD_OTHER;
 		}
-	if (header->resource_manager == MANAGER_TABLESPACE &&
-		(header->info & XLOG_INFO_MASK) == XLOG_TBLSPC_CREATE)
+	if (header->resource_manager == WA_MANAGER_TABLESPACE &&
+		(header->info & WA_XLOG_INFO_MASK) == WA_XLOG_TBLSPC_CREATE)
 		return WA_RECORD_TABLESPACE;
 	return WA_RECORD_OTHER;
 }
@@ -115,15 +73,15 @@ wa_record_data(const void *start, size_t length)
 	while (at < length)
 		switch (bytes[at])
 		{
-			case ID_ORIGIN:
+			case WA_ID_ORIGIN:
 				at += 1 + 2;
 				break;
-			case ID_TOPLEVEL_XID:
+			case WA_ID_TOPLEVEL_XID:
 				at += 1 + 4;
 				break;
-			case ID_DATA_SHORT:
+			case WA_ID_DATA_SHORT:
 				return at + 1 + 1;
-			case ID_DATA_LONG:
+			case WA_ID_DATA_LONG:
 				return at + 1 + 4;
 			default:
 				return 0;
@@ -150,9 +108,9 @@ wa_record_read(const void *bytes, size_t length, WaRecord *record)
 		return;
 
 	if (record->kind == WA_RECORD_END_OF_TRANSACTION &&
-		((header.info & XACT_INFO_MASK) == XACT_COMMIT ||
-		 (header.info & XACT_INFO_MASK) == XACT_ABORT))
-		record->xid = wa_get32(start + AT_XID);
+		((header.info & WA_XACT_INFO_MASK) == WA_XACT_COMMIT ||
+		 (header.info & WA_XACT_INFO_MASK) == WA_XACT_ABORT))
+		record->xid = wa_get32(start + WA_RECORD_XID_AT);
 	data = wa_record_data(start, length);
 	if (record->kind == WA_RECORD_RESTORE_POINT)
 		needed += WA_RECORD_NAME_BYTES;
@@ -162,7 +120,7 @@ wa_record_read(const void *bytes, size_t length, WaRecord *record)
 		return;
 	}
 	time = wa_get64(start + data);
-	record->time_us = (int64_t) (time + (uint64_t) EPOCH_DIFFERENCE_US);
+	record->time_us = (int64_t) (time + (uint64_t) WA_EPOCH_DIFFERENCE_US);
 	if (record->kind == WA_RECORD_RESTORE_POINT)
 	{
 		const char *name = (const char *) start + data + sizeof(time);

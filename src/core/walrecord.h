@@ -12,8 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/walrecord_layout.h"
+
 #define WA_RECORD_HEADER_BYTES	24	/* SizeOfXLogRecord */
-#define WA_RECORD_CRC_AT		20	/* the header is checksummed up to here */
 #define WA_RECORD_BYTES_MAX		(UINT32_C(1020) * 1024 * 1024)
 #define WA_RECORD_NAME_BYTES	64	/* MAXFNAMELEN, with the NUL */
 

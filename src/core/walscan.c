@@ -19,11 +19,6 @@
 #define BLOCK_BYTES_MAX		65536
 #define BLOCK_BYTES_USUAL	8192
 
-/*
- * Page flags were renumbered in the development of PostgreSQL 19 (commit
- * f68d7e7483 of PostgreSQL, which made the magic number 0xD11C).
- */
-#define MAGIC_RENUMBERED	0xD11C
 #define MAGIC_FAMILY		0xD1
 
 /* A record of which a part has been seen. */
@@ -88,18 +83,6 @@ all_zero(const unsigned char *bytes, size_t length)
 		(bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0);
 }
 
-static unsigned
-flags_known(const WaScan *scan)
-{
-	return scan->magic >= MAGIC_RENUMBERED ? 0x0007 : 0x000F;
-}
-
-static unsigned
-flag_overwrite(const WaScan *scan)
-{
-	return scan->magic >= MAGIC_RENUMBERED ? 0x0004 : 0x0008;
-}
-
 static uint32_t
 page_header_bytes(const WaScan *scan)
 {
@@ -119,7 +102,7 @@ page_fault(const WaScan *scan, const unsigned char *page)
 	if (wa_get64(page + WA_WALHEADER_PAGEADDR) !=
 		scan->segment_lsn + scan->offset)
 		return "a page of another place";
-	if ((info & ~flags_known(scan)) != 0 ||
+	if ((info & ~WA_XLP_ALL_FLAGS(scan->magic)) != 0 ||
 		((info & WA_XLP_LONG_HEADER) != 0) != (scan->offset == 0))
 		return "a page with wrong flags";
 	if (tli < scan->tli || tli > scan->tli_max)
@@ -344,7 +327,7 @@ check_continuation(WaScan *scan, const unsigned char *page, uint32_t *due)
 		if (*due == 0 || *due > WA_RECORD_BYTES_MAX)
 			return false;
 	}
-	else if ((info & flag_overwrite(scan)) != 0)
+	else if ((info & WA_XLP_OVERWRITE(scan->magic)) != 0)
 	{
 		/* a crash cut the record, and another was written in its place */
 		if (scan->record.open)

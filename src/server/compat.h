@@ -3,7 +3,8 @@
  *	  What differs between the majors of PostgreSQL, under the newest name.
  *
  * Every PG_VERSION_NUM stands here, but for the two callback signatures in
- * walarch_module.c.
+ * walarch_module.c.  What pure files know of formats by number is not
+ * switched but compared, in abi.c.
  */
 #ifndef WALARCH_COMPAT_H
 #define WALARCH_COMPAT_H
@@ -11,32 +12,27 @@
 #include "postgres.h"
 
 #include "access/xlog_internal.h"
-#include "core/walheader.h"
 #include "fmgr.h"
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 200000
 #error "walarch supports PostgreSQL 15 to 19"
 #endif
 
-/* The pure layers know the long page header by offset: keep them honest. */
-StaticAssertDecl(SizeOfXLogLongPHD == WA_WALHEADER_BYTES,
-				 "long page header has another size");
-StaticAssertDecl(offsetof(XLogLongPageHeaderData, std.xlp_magic) ==
-				 WA_WALHEADER_MAGIC, "xlp_magic has moved");
-StaticAssertDecl(offsetof(XLogLongPageHeaderData, std.xlp_info) ==
-				 WA_WALHEADER_INFO, "xlp_info has moved");
-StaticAssertDecl(offsetof(XLogLongPageHeaderData, std.xlp_tli) ==
-				 WA_WALHEADER_TLI, "xlp_tli has moved");
-StaticAssertDecl(offsetof(XLogLongPageHeaderData, std.xlp_pageaddr) ==
-				 WA_WALHEADER_PAGEADDR, "xlp_pageaddr has moved");
-StaticAssertDecl(offsetof(XLogLongPageHeaderData, xlp_sysid) ==
-				 WA_WALHEADER_SYSID, "xlp_sysid has moved");
-StaticAssertDecl(offsetof(XLogLongPageHeaderData, xlp_seg_size) ==
-				 WA_WALHEADER_SEG_SIZE, "xlp_seg_size has moved");
-StaticAssertDecl(offsetof(XLogLongPageHeaderData, xlp_xlog_blcksz) ==
-				 WA_WALHEADER_BLCKSZ, "xlp_xlog_blcksz has moved");
-StaticAssertDecl(XLP_LONG_HEADER == WA_XLP_LONG_HEADER,
-				 "XLP_LONG_HEADER has another value");
+/*
+ * The WAL formats of this major that walarch knows; that of 19 moved between
+ * its betas.
+ */
+#if PG_VERSION_NUM >= 190000
+#define WALARCH_WAL_FORMATS(magic)	((magic) == 0xD120 || (magic) == 0xD122)
+#elif PG_VERSION_NUM >= 180000
+#define WALARCH_WAL_FORMATS(magic)	((magic) == 0xD118)
+#elif PG_VERSION_NUM >= 170000
+#define WALARCH_WAL_FORMATS(magic)	((magic) == 0xD116)
+#elif PG_VERSION_NUM >= 160000
+#define WALARCH_WAL_FORMATS(magic)	((magic) == 0xD113)
+#else
+#define WALARCH_WAL_FORMATS(magic)	((magic) == 0xD110)
+#endif
 
 /* 16 moved the archive module API to a header of its own (35739b87dc). */
 #if PG_VERSION_NUM >= 160000
