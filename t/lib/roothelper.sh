@@ -132,7 +132,7 @@ do_thaw() { on_mount "$1" fsfreeze --unfreeze; }
 strace_arguments() {
 	while [ $# -gt 0 ]; do
 		case $1 in
-			-f | -ff | -T | -t | -tt | -ttt | -r | -y | -yy | -x) ;;
+			-f | -ff | -T | -t | -tt | -ttt | -r | -y | -yy | -x | -xx) ;;
 			-e | -s | -P) [ $# -gt 1 ] || fail "$1 needs a value"; shift ;;
 			--inject=* | --trace=*) ;;
 			*) fail "strace argument \"$1\" is not allowed" ;;
