@@ -168,7 +168,7 @@ clean:
 	rm -rf walarch walarch.so libwalarch.a libwalarch.pc $(OBJS) $(EXTRA_CLEAN)
 endif
 
-.PHONY: test matrix coverage demo bench provision help
+.PHONY: test matrix coverage power-cut demo bench provision help
 
 # Both start make anew: only after provisioning can PGXS be read.
 provision:
@@ -183,6 +183,19 @@ matrix:
 
 coverage: provision
 	@PG_CONFIG='$(PG_CONFIG)' $(SRC)t/coverage/run.sh $(TESTS)
+
+# The same tests as in `make test`, with nothing left out; each bound can be given.
+POWER_STATES   ?= 100000
+POWER_RESUMES  ?= 20
+POWER_SEGMENTS ?= 24
+POWER_CUTS     ?= 30
+power-cut: export POWER_STATES := $(POWER_STATES)
+power-cut: export POWER_RESUMES := $(POWER_RESUMES)
+power-cut: export POWER_SEGMENTS := $(POWER_SEGMENTS)
+power-cut: export POWER_CUTS := $(POWER_CUTS)
+power-cut: provision
+	@$(MAKE) -s --no-print-directory all
+	@PG_CONFIG='$(PG_CONFIG)' $(SRC)t/run.sh 092_power_cut 093_power_fs
 
 demo: provision
 	@$(MAKE) -s --no-print-directory all
@@ -206,6 +219,8 @@ help:
 	@echo "make coverage     all tests with counters: the lines and branches they run"
 	@echo "make bench        compare with cp, gzip, zstd, basic_archive and pgBackRest; takes"
 	@echo "                  about half an hour, options in bench/README.md"
+	@echo "make power-cut    the tests of power cuts at length; POWER_STATES, POWER_RESUMES,"
+	@echo "                  POWER_SEGMENTS and POWER_CUTS bound them, POWER_SEED repeats"
 	@echo "make unit         unit tests only; UNIT='pool*' chooses, SANITIZE=address,undefined"
 	@echo "                  or SANITIZE=thread builds them apart with that sanitizer"
 	@echo "make fuzz         each parser against hostile input, under libFuzzer (clang);"

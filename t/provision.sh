@@ -36,6 +36,7 @@ tool_packages() {
 		util-linux			setpriv, fsfreeze, setarch, unshare
 		mount				tmpfs and loop mounts in tests (root only)
 		e2fsprogs			a file system for the loop mount
+		xfsprogs			another one, for power cuts (root only)
 		bindfs				one that can hang, without unnamed files (root only)
 	END
 	[ "${1:-}" != ci ] || cat <<-'END'
