@@ -17,7 +17,7 @@ my $primary = small_primary('primary', conf => "wal_keep_size = '512MB'\n");
 my $archive = archive_dir($primary);
 my $raw = PostgreSQL::Test::Utils::tempdir();
 
-sub sql { return $primary->safe_psql('postgres', $_[0]); }
+sub sql { return unpadded($primary->safe_psql('postgres', $_[0])); }
 
 $primary->backup('base');
 my @wal;

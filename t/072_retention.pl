@@ -18,7 +18,7 @@ use WalArch;
 my $primary = small_primary('primary', conf => "wal_keep_size = '512MB'\nrecovery_target_timeline = 'latest'\n");
 my $archive = archive_dir($primary);
 
-sub sql { return $primary->safe_psql('postgres', $_[0]); }
+sub sql { return unpadded($primary->safe_psql('postgres', $_[0])); }
 sub walarch { return run_in('/', $ENV{WALARCH_BIN}, @_); }
 
 sub prune

@@ -18,7 +18,7 @@ my $primary = small_primary('primary', conf => "log_min_messages = debug1\n");
 my $archive = archive_dir($primary);
 my @connection = ('--host', $primary->host, '--port', $primary->port);
 
-sub sql { return $primary->safe_psql('postgres', $_[0]); }
+sub sql { return unpadded($primary->safe_psql('postgres', $_[0])); }
 
 sub walarch
 {

@@ -118,8 +118,9 @@ sub archive_once
 	return ("an error that does not say $what", $error)
 	  if defined $what && defined $error && $error !~ /\Q$names{$what}\E/;
 	return ('the damaged bytes are lost in the end', $error) unless is_kept($wal, $old);
-	# Another file may be on its way.
-	eval { wait_until('tmp/ to be empty', sub { !temporary_files($archive) }, 30) };
+	# Another file may be on its way, or its archiver was killed: then the next
+	# sweeps. A connection makes PostgreSQL look whether it is time to start it.
+	eval { wait_until('tmp/ to be empty', sub { archiver(); !temporary_files($archive) }, 30) };
 	my @left = temporary_files($archive);
 	return ("leaves @left", $error) if @left;
 	return (undef, $error);
