@@ -14,9 +14,6 @@ use Test::More;
 use RootHelper;
 use WalArch;
 
-my @types = grep { root_available('umount', "cut.$_") } qw(ext4 xfs);
-plan skip_all => 'needs root, and a file system that can be cut off' unless @types;
-
 my $cuts = $ENV{POWER_CUTS} // 4;
 my $backlog = 10;
 
@@ -51,8 +48,9 @@ sub wrong
 	return @wrong;
 }
 
-foreach my $type (@types)
+sub cut_often
 {
+	my ($type) = @_;
 	my $mount = "$PostgreSQL::Test::Utils::tmp_check/$type";
 	root_do('loop', $mount, 320, $type);
 	my $node = new_primary(
@@ -96,6 +94,17 @@ foreach my $type (@types)
 		$node->stop;
 	}
 	root_do('umount', $mount);
+	return;
+}
+
+foreach my $type (qw(ext4 xfs))
+{
+  SKIP:
+	{
+		skip "needs root, and $type to be cut off", 3 * $cuts
+		  unless root_available('umount', "cut.$type");
+		cut_often($type);
+	}
 }
 
 done_testing();

@@ -121,7 +121,7 @@ run_row() {
 
 	shift 2
 	"$@" env -i PATH="$PATH" HOME=/root LANG=C.UTF-8 MAKEFLAGS="-j$(nproc)" \
-		${JOBS:+JOBS="$JOBS"} ${PG_CONFIG:+PG_CONFIG="$PG_CONFIG"} \
+		${JOBS:+JOBS="$JOBS"} ${WALARCH_FAULTS:+WALARCH_FAULTS="$WALARCH_FAULTS"} ${PG_CONFIG:+PG_CONFIG="$PG_CONFIG"} \
 		sh -c 'cd "$1" && pg_config --version && make -s all unit-programs WERROR=1 CC="$2" && make -s test CC="$2" TESTS="$3"' \
 		row "$tree" "$cc" "${TESTS:-}"
 }

@@ -14,8 +14,8 @@
 # right. One result for each kind of call: how many faults, and what was wrong.
 #
 # WALARCH_FAULTS=N: up to N calls of each kind, the first and the last among
-# them (6), each with one of the errors in turn. WALARCH_FAULTS=all: every call
-# with every error.
+# them (1: one in the middle), each with one of the errors in turn.
+# WALARCH_FAULTS=all: every call with every error.
 
 package Fault;
 
@@ -87,8 +87,9 @@ sub fault_points
 	my %calls;
 
 	$calls{$1}++ while $text =~ /^(\d+) +(?:\Q$call\E\(|<\.\.\. \Q$call\E resumed)(?!.*<unfinished)/mg;
-	my ($most) = sort { $b <=> $a } values %calls, 0;
-	my @n = all() ? 1 .. $most : sample_files($ENV{WALARCH_FAULTS} // 6, 1 .. $most);
+	my ($most) = sort { $b <=> $a } values %calls or return;
+	my $bound = $ENV{WALARCH_FAULTS} // 6;
+	my @n = all() ? 1 .. $most : $bound > 1 ? sample_files($bound, 1 .. $most) : int(($most + 1) / 2);
 
 	return map {
 		my $n = $_;
@@ -136,7 +137,7 @@ sub each_fault
 		fault_judge($name, $call, $fired, @wrong) if $fired || @wrong;
 		$total += $fired;
 	}
-	cmp_ok($total, '>', 10, "$name: $total faults in all");
+	cmp_ok($total, '>', 5, "$name: $total faults in all");
 	return;
 }
 
