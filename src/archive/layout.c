@@ -4,6 +4,7 @@
  */
 #include "archive/layout.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,6 +16,21 @@ wa_layout_key(const WaWalName *name, char *key)
 	else
 		snprintf(key, WA_KEY_BYTES, "wal/%.16s/%s.zst", name->text,
 				 name->text);
+}
+
+void
+wa_layout_segment(uint32_t tli, uint64_t segno, uint32_t segment_bytes,
+				  WaWalName *name, char *key)
+{
+	char		text[WA_WALNAME_BYTES];
+	WaError		ignored;
+	WaCode		code;
+
+	wa_segment_name(text, tli, segno, segment_bytes);
+	code = wa_walname_parse(text, name, &ignored);
+	assert(code == WA_OK);
+	(void) code;
+	wa_layout_key(name, key);
 }
 
 void

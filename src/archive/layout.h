@@ -25,6 +25,11 @@
 /* Key of the object of a WAL file (key: WA_KEY_BYTES). */
 extern void wa_layout_key(const WaWalName *name, char *key);
 
+/* Name and key of a segment of a timeline, which counts from 1. */
+extern void wa_layout_segment(uint32_t tli, uint64_t segno,
+							  uint32_t segment_bytes, WaWalName *name,
+							  char *key);
+
 /* Key of a second, different .partial of the same name. */
 extern void wa_layout_second_partial_key(const WaWalName *name,
 										 const WaDigest *digest, char *key);

@@ -262,17 +262,12 @@ remove_group(Prune *self, const WaGroup *group, WaError *err)
 		 segno <= group->last && code == WA_OK; segno++)
 	{
 		WaWalName	name;
-		char		text[WA_WALNAME_BYTES];
 		char		key[WA_KEY_BYTES];
 
-		wa_segment_name(text, group->tli, segno,
-						self->retention->catalogue.marker.segment_bytes);
-		code = wa_walname_parse(text, &name, err);
-		if (code == WA_OK)
-		{
-			wa_layout_key(&name, key);
-			code = remove_key(self, key, err);
-		}
+		wa_layout_segment(group->tli, segno,
+						  self->retention->catalogue.marker.segment_bytes,
+						  &name, key);
+		code = remove_key(self, key, err);
 	}
 	return code;
 }

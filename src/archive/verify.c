@@ -199,13 +199,10 @@ report(Verify *self, WaPlace place, WaSeverity severity, const char *finding,
 {
 	WaFinding	row = {.severity = severity};
 	WaWalName	name;
-	WaError		ignored;
-	char		text[WA_WALNAME_BYTES];
 
-	wa_segment_name(text, place.tli, place.segno,
-					self->catalogue->marker.segment_bytes);
-	if (wa_walname_parse(text, &name, &ignored) == WA_OK)
-		wa_layout_key(&name, row.object);
+	wa_layout_segment(place.tli, place.segno,
+					  self->catalogue->marker.segment_bytes, &name,
+					  row.object);
 	snprintf(row.finding, sizeof(row.finding), "%.*s",
 			 (int) sizeof(row.finding) - 1, finding);
 	snprintf(row.hint, sizeof(row.hint), "%s", hint);

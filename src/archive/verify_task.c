@@ -91,16 +91,13 @@ static WaCode
 look(WaVerifyTask *self, WaWorker *worker, WaError *err)
 {
 	WaWalName	name;
-	char		text[WA_WALNAME_BYTES];
 	char		key[WA_KEY_BYTES];
 	Bench	   *bench;
 
-	wa_segment_name(text, self->place.tli, self->place.segno,
-					self->marker.segment_bytes);
-	if (open_bench(self, worker, &bench, err) != WA_OK ||
-		wa_walname_parse(text, &name, err) != WA_OK)
+	wa_layout_segment(self->place.tli, self->place.segno,
+					  self->marker.segment_bytes, &name, key);
+	if (open_bench(self, worker, &bench, err) != WA_OK)
 		return err->code;
-	wa_layout_key(&name, key);
 	if (wa_segment_envelope(bench->store, &self->marker, self->place,
 							&self->stat, &self->envelope, err) != WA_OK)
 		return err->code;

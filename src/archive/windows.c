@@ -15,13 +15,10 @@ wa_segment_envelope(WaStore *store, const WaMarker *marker, WaPlace place,
 					WaStat *stat, WaEnvelope *envelope, WaError *err)
 {
 	WaWalName	name;
-	char		text[WA_WALNAME_BYTES];
 	char		key[WA_KEY_BYTES];
 
-	wa_segment_name(text, place.tli, place.segno, marker->segment_bytes);
-	if (wa_walname_parse(text, &name, err) != WA_OK)
-		return err->code;
-	wa_layout_key(&name, key);
+	wa_layout_segment(place.tli, place.segno, marker->segment_bytes, &name,
+					  key);
 	if (wa_object_envelope(store, key, stat, envelope, err) != WA_OK)
 		return err->code;
 	return wa_object_check_name(store, key, envelope, &name,

@@ -41,7 +41,6 @@ walk(WaStore *store, const WaCatalogue *catalogue, WaPlace place,
 	 WaZstd *zstd, Search *search, WaScanResult *result, WaError *err)
 {
 	const WaMarker *marker = &catalogue->marker;
-	char		text[WA_WALNAME_BYTES];
 	char		key[WA_KEY_BYTES];
 	WaWalName	name;
 	WaEnvelope	envelope;
@@ -50,10 +49,8 @@ walk(WaStore *store, const WaCatalogue *catalogue, WaPlace place,
 	WaStat		stat;
 	WaCode		code;
 
-	wa_segment_name(text, place.tli, place.segno, marker->segment_bytes);
-	if (wa_walname_parse(text, &name, err) != WA_OK)
-		return err->code;
-	wa_layout_key(&name, key);
+	wa_layout_segment(place.tli, place.segno, marker->segment_bytes, &name,
+					  key);
 	if (wa_segment_envelope(store, marker, place, &stat, &envelope,
 							err) != WA_OK)
 		return err->code;

@@ -258,7 +258,7 @@ take_begin(void *arg, uint64_t start_lsn, uint32_t tli, uint64_t total_bytes,
 
 /* The first segment that is not in the archive, if any is not. */
 static WaCode
-find_missing(Taking *self, uint64_t *segno, char *name, bool *missing,
+find_missing(Taking *self, uint64_t *segno, WaWalName *name, bool *missing,
 			 WaError *err)
 {
 	const WaBaseBackup *backup = &self->backup;
@@ -266,18 +266,12 @@ find_missing(Taking *self, uint64_t *segno, char *name, bool *missing,
 
 	for (; *segno <= (backup->stop_lsn - 1) / segment_bytes; (*segno)++)
 	{
-		WaWalName	parsed;
 		char		key[WA_KEY_BYTES];
 		WaStat		stat;
 		WaCode		code;
 
-		wa_segment_name(name, backup->start_tli, *segno, segment_bytes);
-		code = wa_walname_parse(name, &parsed, err);
-		if (code == WA_OK)
-		{
-			wa_layout_key(&parsed, key);
-			code = wa_store_stat(self->store, key, &stat, err);
-		}
+		wa_layout_segment(backup->start_tli, *segno, segment_bytes, name, key);
+		code = wa_store_stat(self->store, key, &stat, err);
 		*missing = code == WA_NOT_FOUND;
 		if (code != WA_OK)
 			return *missing ? WA_OK : code;
@@ -293,14 +287,14 @@ wait_for_wal(Taking *self, WaError *err)
 	uint64_t	segno = self->backup.start_lsn / self->marker.segment_bytes;
 	uint64_t	begun_ms = wa_cli_now_ms();
 	uint64_t	said_ms = begun_ms;
-	char		name[WA_WALNAME_BYTES];
+	WaWalName	name;
 	bool		missing;
 
 	for (;;)
 	{
 		uint64_t	now_ms;
 
-		if (find_missing(self, &segno, name, &missing, err) != WA_OK)
+		if (find_missing(self, &segno, &name, &missing, err) != WA_OK)
 			return err->code;
 		if (!missing)
 			return WA_OK;
@@ -309,7 +303,7 @@ wait_for_wal(Taking *self, WaError *err)
 			break;
 		if (now_ms - said_ms >= SAY_EVERY_MS)
 		{
-			say(options, "waiting for WAL segment %s%s\n", name,
+			say(options, "waiting for WAL segment %s%s\n", name.text,
 				self->server.standby ? ", which the primary archives when it "
 				"is full or switched" : " to be archived");
 			said_ms = now_ms;
@@ -317,7 +311,7 @@ wait_for_wal(Taking *self, WaError *err)
 		usleep(WAL_POLL_US);
 	}
 	wa_fail(err, WA_STUCK, "WAL segment %s, which the backup needs, has not "
-			"arrived in \"%s\"", name, options->archive);
+			"arrived in \"%s\"", name.text, options->archive);
 	wa_hint(err, self->server.standby ? "The primary archives it when it is "
 			"full or switched: run pg_switch_wal() there, or set "
 			"archive_timeout, and give more --wal-timeout." :

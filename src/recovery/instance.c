@@ -379,45 +379,52 @@ find_superuser(WaInstance *instance, const char *dbname, WaError *err)
  * In one database.  Statements about event triggers fire none.  From 17 on a
  * setting of the session does that.
  */
+/* One command in one database; the caller clears the result in any case. */
+static WaCode
+run_once(WaInstance *instance, const char *dbname, const char *command,
+		 const char *failed, PGresult **result, WaError *err)
+{
+	PGconn	   *connection;
+	WaCode		code = wa_instance_connect(instance, dbname, &connection, err);
+
+	*result = NULL;
+	if (code != WA_OK)
+		return code;
+	*result = PQexec(connection, command);
+	if (PQresultStatus(*result) != PGRES_COMMAND_OK &&
+		PQresultStatus(*result) != PGRES_TUPLES_OK)
+		code = wa_server_fail(err, failed, PQerrorMessage(connection));
+	PQfinish(connection);
+	return code;
+}
+
 static WaCode
 disable_triggers(WaInstance *instance, const char *dbname, WaError *err)
 {
-	PGconn	   *connection;
 	PGresult   *result;
-	WaCode		code = wa_instance_connect(instance, dbname, &connection, err);
+	WaCode		code =
+		run_once(instance, dbname, "DO $$ DECLARE it name; BEGIN "
+				 "FOR it IN SELECT evtname FROM pg_catalog.pg_event_trigger "
+				 "WHERE evtenabled <> 'D' LOOP EXECUTE pg_catalog.format("
+				 "'ALTER EVENT TRIGGER %I DISABLE', it); END LOOP; END $$",
+				 "event triggers could not be disabled", &result, err);
 
-	if (code != WA_OK)
-		return code;
-	result = PQexec(connection, "DO $$ DECLARE it name; BEGIN "
-					"FOR it IN SELECT evtname FROM pg_catalog.pg_event_trigger "
-					"WHERE evtenabled <> 'D' LOOP EXECUTE pg_catalog.format("
-					"'ALTER EVENT TRIGGER %I DISABLE', it); END LOOP; END $$");
-	if (PQresultStatus(result) != PGRES_COMMAND_OK)
-		code = wa_server_fail(err, "event triggers could not be disabled",
-							  PQerrorMessage(connection));
 	PQclear(result);
-	PQfinish(connection);
 	return code;
 }
 
 static WaCode
 disable_all_triggers(WaInstance *instance, const char *dbname, WaError *err)
 {
-	PGconn	   *connection;
 	PGresult   *result;
-	WaCode		code = wa_instance_connect(instance, dbname, &connection, err);
+	WaCode		code =
+		run_once(instance, dbname, "SELECT datname FROM "
+				 "pg_catalog.pg_database WHERE datallowconn",
+				 "databases could not be listed", &result, err);
 
-	if (code != WA_OK)
-		return code;
-	result = PQexec(connection, "SELECT datname FROM pg_catalog.pg_database "
-					"WHERE datallowconn");
-	if (PQresultStatus(result) != PGRES_TUPLES_OK)
-		code = wa_server_fail(err, "databases could not be listed",
-							  PQerrorMessage(connection));
-	for (int i = 0; i < PQntuples(result) && code == WA_OK; i++)
+	for (int i = 0; code == WA_OK && i < PQntuples(result); i++)
 		code = disable_triggers(instance, PQgetvalue(result, i, 0), err);
 	PQclear(result);
-	PQfinish(connection);
 	return code;
 }
 
