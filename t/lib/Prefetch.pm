@@ -125,20 +125,21 @@ sub open_files
 	return map { readlink($_) // () } glob("/proc/$pid/fd/*");
 }
 
-# How many segments they hold: files without a name, of that many bytes.
+# How many segments they hold: files without a name, of that many bytes. One
+# may be let go of while the next is looked at: those count that are still there
+# after all were seen, which were there at the same time.
 sub held
 {
 	my ($dir, $bytes) = @_;
-	my $count = 0;
+	my %inode;
 
-	foreach my $pid (prefetchers($dir))
+	foreach my $fd (map { glob("/proc/$_/fd/*") } prefetchers($dir))
 	{
-		foreach my $fd (glob("/proc/$pid/fd/*"))
-		{
-			$count++ if (readlink($fd) // '') =~ / \(deleted\)$/ && (-s $fd // 0) == ($bytes // 1048576);
-		}
+		my @stat = (readlink($fd) // '') =~ / \(deleted\)$/ ? stat($fd) : ();
+
+		$inode{$fd} = $stat[1] if @stat && $stat[7] == ($bytes // 1048576);
 	}
-	return $count;
+	return scalar grep { ((stat $_)[1] // 0) == $inode{$_} } keys %inode;
 }
 
 # Files that are being written: without a name, and shorter than a segment.
