@@ -97,12 +97,13 @@ sub flaws_of_hits
 	return join("\n", @flaws);
 }
 
-# The prefetchers of a server: those that hold its data directory.
+# The prefetchers of a server: those that hold its data directory. (In a chroot
+# the paths of another mount namespace begin above it.)
 sub prefetchers
 {
 	my ($dir) = @_;
 
-	return grep { grep { $_ eq $dir } open_files($_) } prefetch_processes();
+	return grep { grep { /\Q$dir\E$/ } open_files($_) } prefetch_processes();
 }
 
 sub prefetch_processes
