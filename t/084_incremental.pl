@@ -6,6 +6,7 @@ use warnings;
 
 use lib 't/lib';
 
+use IPC::Run ();
 use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -26,16 +27,30 @@ sub walarch
 	return { status => $status, stdout => $stdout, stderr => $stderr };
 }
 
-sub try_backup
+sub backup_words
 {
-	return walarch('backup', '--archive', $archive, '--host', $from->host, '--port', $from->port, '--checkpoint', 'fast', @_);
+	return ('backup', '--archive', $archive, '--host', $from->host, '--port', $from->port, '--checkpoint', 'fast', @_);
 }
+
+sub try_backup { return walarch(backup_words(@_)); }
 
 sub backup
 {
 	my $run = try_backup('--json', @_);
 	die "no backup: $run->{stderr}" if $run->{status} != 0;
 	return decode_json($run->{stdout});
+}
+
+# One of a standby needs WAL that the primary archives when it ends the segment.
+sub backup_of_standby
+{
+	my ($stdout, $stderr) = ('', '');
+	my $run = IPC::Run::start([ $ENV{WALARCH_BIN}, backup_words('--json', @_) ], '>', \$stdout, '2>', \$stderr);
+
+	wait_until('a backup of a standby to end', sub { $run->pump_nb; switch_wal($primary); !$run->pumpable });
+	$run->finish;
+	die "no backup: $stderr" if $run->full_result(0) != 0;
+	return decode_json($stdout);
 }
 
 sub failed
@@ -249,7 +264,7 @@ sql('CHECKPOINT');
 switch_and_archive($primary);
 $primary->wait_for_catchup($standby);
 $from = $standby;
-my $on_standby = backup('--incremental');
+my $on_standby = backup_of_standby('--incremental');
 is($on_standby->{parent}, $third->{backup_id}, 'a standby gives one, too');
 $primary->stop;
 $standby->promote;
