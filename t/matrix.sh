@@ -89,6 +89,12 @@ make_debian() {
 	touch "$dir/made"
 }
 
+# Until it is made, or nobody makes it any longer.
+wait_for_debian() {
+	[ "$1" != "$(native_major)" ] || return 0
+	while [ ! -e "$top/$1/made" ] && kill -0 "$maker" 2>/dev/null; do sleep 1; done
+}
+
 # What the tests need, as provision.sh lists it.
 packages() { "$here/t/provision.sh" list | tr '\n' ',' | sed 's/,$//'; }
 
@@ -171,10 +177,7 @@ trap 'exit 143' TERM
 ) &
 maker=$!
 for name in "${rows[@]}"; do
-	if [ "${name%/*}" != "$(native_major)" ] && [ -n "$maker" ]; then
-		wait "$maker" || :
-		maker=
-	fi
+	wait_for_debian "${name%/*}"
 	row "$name"
 done
 echo
