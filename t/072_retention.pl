@@ -57,6 +57,7 @@ sub week
 	my ($n) = @_;
 
 	$primary->backup("week$n");
+	wait_archived($primary);	# its history, too
 	$backup{$n} = sql('SELECT backup_id FROM walarch.backups ORDER BY start_lsn DESC LIMIT 1');
 	mark($primary, "early$n");
 	switch_and_archive($primary);
