@@ -196,6 +196,19 @@ wa_sink_zstd_compress(WaZstd *zstd, int level, uint64_t raw_bytes,
 	return zstd_sink_new(&compress_ops, zstd, ZSTD_CStreamOutSize(), next);
 }
 
+/*
+ * libzstd may have been built to read what its versions before 0.8 wrote, as
+ * Debian's is.  Nobody archives in these formats, and their decoders take
+ * garbage for an empty frame.  The first byte tells: that of ZSTD_MAGICNUMBER,
+ * or of a skippable frame (RFC 8878, sections 3.1.1 and 3.1.2).
+ */
+static bool
+begins_frame(unsigned char first)
+{
+	return first == (ZSTD_MAGICNUMBER & 0xFF) ||
+		(first & 0xF0) == (ZSTD_MAGIC_SKIPPABLE_START & 0xF0);
+}
+
 static WaCode
 decompress_write(WaSink *sink, const void *data, size_t length, WaError *err)
 {
@@ -212,6 +225,10 @@ decompress_write(WaSink *sink, const void *data, size_t length, WaError *err)
 			return wa_fail(err, WA_DAMAGED,
 						   "\"%s\" has bytes behind its compressed data",
 						   self->what);
+		if (!self->frame_open &&
+			!begins_frame(((const unsigned char *) in.src)[in.pos]))
+			return wa_fail(err, WA_DAMAGED, "\"%s\" is damaged: no frame of "
+						   "zstd begins where one must", self->what);
 		left = ZSTD_decompressStream(self->zstd->decompress, &out, &in);
 		if (ZSTD_isError(left))
 		{

@@ -284,6 +284,32 @@ test_one_frame(void)
 	is_int(length, 0, "is empty");
 }
 
+/* What libzstd takes for an empty frame of version 0.6. */
+static void
+test_legacy_frame(void)
+{
+	static const unsigned char legacy[] = {
+		0x26, 0xB5, 0x2F, 0xFD, 0x04, 0xCC, 0xEB, 0x2F
+	};
+	static const size_t pieces[] = {1, 2, 1 << 20};
+	size_t		first = pack_zstd(raw, SMALL_BYTES, packed, sizeof(packed));
+	size_t		length;
+	WaError		err;
+
+	memcpy(packed + first, legacy, sizeof(legacy));
+	for (int p = 0; p < 3; p++)
+	{
+		is_code(feed(unpack_one_frame, RAW_BYTES, legacy, sizeof(legacy),
+					 pieces[p], &length, &err), WA_DAMAGED, &err,
+				"a frame of an early version, pieces of %zu", pieces[p]);
+		has_str(err.message, "no frame of zstd begins", "the message");
+		is_code(feed(codecs[0].unpack, RAW_BYTES, packed,
+					 first + sizeof(legacy), pieces[p], &length, &err),
+				WA_DAMAGED, &err, "behind another one, pieces of %zu",
+				pieces[p]);
+	}
+}
+
 /* Streamed in pieces; the frame's length. */
 static size_t
 pack_streamed(int level, size_t length, uint64_t promised, size_t piece,
@@ -443,6 +469,7 @@ main(void)
 		test_errors_pass_through(&codecs[i]);
 	}
 	test_one_frame();
+	test_legacy_frame();
 	test_compress();
 	test_buffer_and_check();
 	wa_zstd_close(zstd);
