@@ -114,6 +114,11 @@ $(FAULT_PROGRAMS): $(VARIANT)/t/fault/faults.o
 
 unit-programs: $(UNIT_PROGRAMS)
 
+# The clock of the soak test's servers.
+build/soak/clock.so: t/soak/clock.c
+	@mkdir -p $(@D)
+	$(CC) -O2 -g $(WARNINGS) -fPIC -fvisibility=hidden -D_GNU_SOURCE -shared $< -o $@
+
 unit: unit-programs
 	$(if $(UNIT_PROGRAMS),prove --exec '$(UNIT_RUN)' $(UNIT_PROGRAMS),@echo "no such unit test")
 
@@ -168,7 +173,7 @@ clean:
 	rm -rf walarch walarch.so libwalarch.a libwalarch.pc $(OBJS) $(EXTRA_CLEAN)
 endif
 
-.PHONY: test matrix coverage power-cut demo bench provision help
+.PHONY: test matrix coverage power-cut soak demo bench provision help
 
 # Both start make anew: only after provisioning can PGXS be read.
 provision:
@@ -197,6 +202,13 @@ power-cut: provision
 	@$(MAKE) -s --no-print-directory all
 	@PG_CONFIG='$(PG_CONFIG)' $(SRC)t/run.sh 092_power_cut 093_power_fs
 
+# Faults at random for so long. SOAK_SEED repeats the choice of them.
+MINUTES ?= 60
+soak: export SOAK_MINUTES := $(MINUTES)
+soak: provision
+	@$(MAKE) -s --no-print-directory all build/soak/clock.so
+	@PG_CONFIG='$(PG_CONFIG)' $(SRC)t/run.sh soak
+
 demo: provision
 	@$(MAKE) -s --no-print-directory all
 	@PG_CONFIG='$(PG_CONFIG)' $(SRC)t/demo.sh
@@ -221,6 +233,9 @@ help:
 	@echo "                  about half an hour, options in bench/README.md"
 	@echo "make power-cut    the tests of power cuts at length; POWER_STATES, POWER_RESUMES,"
 	@echo "                  POWER_SEGMENTS and POWER_CUTS bound them, POWER_SEED repeats"
+	@echo "make soak         a primary and a standby under load for MINUTES=60 while the server"
+	@echo "                  is killed, the archive goes away and the clock steps, at random;"
+	@echo "                  nothing may be lost. SOAK_SEED repeats the choice"
 	@echo "make unit         unit tests only; UNIT='pool*' chooses, SANITIZE=address,undefined"
 	@echo "                  or SANITIZE=thread builds them apart with that sanitizer"
 	@echo "make fuzz         each parser against hostile input, under libFuzzer (clang);"

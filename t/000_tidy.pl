@@ -261,7 +261,7 @@ none('every unit test is a program with a plan',
 	grep { slurp($_) !~ /^main\((?:void|int argc, char \*\*argv)\)/m || slurp($_) !~ /\breturn done_testing\(\);/ }
 	  @units);
 {
-	my %known = map { $_ => 1 } @tests, @units;
+	my %known = map { $_ => 1 } @tests, @units, 't/soak/soak.pl';
 
 	none('nothing that looks like a test lies elsewhere',
 		grep { !$known{$_} } glob('t/*/*.pl t/*/*/*.pl t/unit/*.cc t/unit/*/*.c t/*.t t/*/*.t'));
@@ -271,6 +271,7 @@ none('every unit test is a program with a plan',
 
 	like($run, qr{t/unit/\*\.c}, 'run.sh takes all unit tests');
 	like($run, qr{t/000_\*\.pl}, 'and this one');
+	like($run, qr{t/soak/\*\.pl}, 'and the soak test, if it is asked for');
 	like($run, qr{t/0\[!0\]\*\.pl t/00\[!0\]\*\.pl t/\[!0\]\*\.pl},
 		'and all others');
 }
@@ -317,7 +318,7 @@ ok(-s 'src/README.md', 'the rooms have a map');
 my @texts = grep { -T } (
 	@sources, @tests, @units,
 	glob('*.md Makefile LICENSE *.sql *.control src/*.md src/*/*.md t/*.sh t/*.md'),
-	glob('t/lib/* t/fuzz/*.* sql/*.sql .ci/*'));
+	glob('t/lib/* t/fuzz/*.* t/soak/* sql/*.sql .ci/*'));
 {
 	my (@blanks, @paths, @tails, @long);
 

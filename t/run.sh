@@ -3,6 +3,7 @@
 # Run the tests of a built walarch; `make test` calls it.
 #
 #	t/run.sh [TEST...]		t/NNN_name.pl, t/unit/name.c, sql/name.sql, or bare names
+#	t/run.sh soak			only when it is asked for: t/soak/soak.pl
 #
 # Works in a temporary directory only: a private copy of the server with walarch
 # installed, a copy of this tree, all clusters. Started as root it runs the tests
@@ -71,7 +72,7 @@ check_wanted() {
 	local want
 
 	for want in "${wanted[@]}"; do
-		[ -n "$(wanted=("$want"); chosen t/*.pl t/unit/*.c sql/*.sql)" ] ||
+		[ -n "$(wanted=("$want"); chosen t/*.pl t/soak/*.pl t/unit/*.c sql/*.sql)" ] ||
 			{ echo "no test is called \"$want\"" >&2; exit 2; }
 	done
 }
@@ -142,6 +143,17 @@ run_unit() {
 	title "unit tests"
 	prove_flags=(--jobs "$jobs" --exec '')
 	run_prove "${programs[@]}"
+}
+
+# It takes as long as it is told to, so that it is never one of all.
+run_soak() {
+	local soak=
+
+	[ ${#wanted[@]} = 0 ] || soak=$(chosen t/soak/*.pl)
+	[ -n "$soak" ] || return 0
+	title "soak"
+	prove_flags=()
+	run_prove $soak
 }
 
 # pg_regress prints "test name ... ok" up to 15 and "ok 1 - name" from 16 on.
@@ -240,6 +252,7 @@ main() {
 		prove_flags=(--jobs "$jobs")
 		run_prove $tap
 	fi
+	run_soak
 	[ "$failures" = 0 ] || show_tap_failures
 	closing_line
 }

@@ -10,6 +10,7 @@
 #	root_do('tmpfs', $dir, '20M');
 #	root_do('ro', $dir); root_do('rw', $dir); root_do('umount', $dir);
 #	root_do('freeze', $dir); root_do('thaw', $dir);
+#	root_do('detach', $dir); root_do('attach', $dir);   # a loop mount that is used
 #	my $strace = root_do('strace', $pid, $outfile, '--', '-f', '-e', 'inject=...');
 #	root_do('kill', $strace);
 #	root_do('bind', $from, $to);            # the same directory, another mount

@@ -82,16 +82,37 @@ do_cut() {
 		my $how = pack("L", 2); ioctl($dir, 0x8004587D, $how) or die "ioctl: $!"' "$dir"
 }
 
+# The image that belongs on a directory, for which it was made.
+image_of() {
+	local image to
+
+	while read -r image to; do
+		[ "$to" != "$1" ] || { echo "$image"; return; }
+	done <"$home/images"
+	fail "\"$1\" has no image"
+}
+
 # After a cut: off, and on again, which is where the journal is recovered.
 do_power_on() {
-	local dir image to
+	local dir image
 
 	# mountpoint(1) gets no answer from a file system that was cut off
 	dir=$(below_top "$1")
-	while read -r image to; do
-		[ "$to" != "$dir" ] || { umount "$dir"; mount -o loop "$image" "$dir"; return; }
-	done <"$home/images"
-	fail "\"$dir\" has no image"
+	image=$(image_of "$dir")
+	umount "$dir"
+	mount -o loop "$image" "$dir"
+}
+
+# Off the directory, also while somebody uses it, and there again.
+do_detach() { on_mount "$1" umount || on_mount "$1" umount --lazy; }
+
+do_attach() {
+	local dir image
+
+	dir=$(below_top "$1")
+	image=$(image_of "$dir")
+	! mountpoint -q -- "$dir" || fail "\"$dir\" is mounted"
+	mount -o loop "$image" "$dir"
 }
 
 # A directory a second time, as a mount of its own.
@@ -239,7 +260,7 @@ serve() {
 		tmpfs | bind | fuse) [ $# = 2 ] ;;
 		loop) [ $# = 2 ] || [ $# = 3 ] ;;
 		first) [ $# = 3 ] ;;
-		ro | rw | umount | freeze | thaw | kill | hang | resume | cut | power_on) [ $# = 1 ] ;;
+		ro | rw | umount | detach | attach | freeze | thaw | kill | hang | resume | cut | power_on) [ $# = 1 ] ;;
 		strace) [ $# -ge 3 ] ;;
 		*) false ;;
 	esac || { echo "error unknown request: $verb $*"; return; }
@@ -265,6 +286,7 @@ probe() {
 	fi
 	if works loop "$dir" 8; then
 		! works freeze "$dir" || ! works thaw "$dir" || echo freeze thaw
+		! works detach "$dir" || ! works attach "$dir" || echo detach attach
 		! works umount "$dir" || echo loop
 	fi
 	for type in ext4 xfs; do

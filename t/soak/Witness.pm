@@ -1,0 +1,141 @@
+# Does the server lie? What PostgreSQL was told is archived must be in the
+# archive, byte for byte; the counters only go up; and nothing is ever in
+# conflict, damaged or replaced, since nothing here makes that happen.
+#
+#	my $witness = Witness->new($archive, $figures, $dice);
+#	$witness->look($node);                  # while the archive is there
+#	$witness->last_words($node);            # before a server is discarded
+
+package Witness;
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use WalArch;
+
+my $compared_at_a_time = 3;
+my @monotonic = qw(archived_count identical_count failed_count raw_bytes stored_bytes);
+my @never = qw(conflict_count replaced_count damaged_source_count);
+
+sub new
+{
+	my ($class, $archive, $figures, $dice) = @_;
+	return bless {
+		archive => $archive, figures => $figures, dice => $dice, acknowledged => {}, floor => '', before => {}, told => {} }, $class;
+}
+
+sub acknowledged
+{
+	my ($node) = @_;
+	return sort map { /^(.*)\.done$/ ? $1 : () } slurp_dir(data_file($node, 'pg_wal/archive_status'));
+}
+
+# Retention let go of everything before this segment, whatever the timeline.
+sub forget_before
+{
+	my ($self, $wal) = @_;
+
+	$self->{floor} = substr($wal, 8, 16);
+	delete @{ $self->{acknowledged} }{ grep { $self->forgotten($_) } keys %{ $self->{acknowledged} } };
+	return;
+}
+
+sub forgotten
+{
+	my ($self, $name) = @_;
+	return $name =~ /^[0-9A-F]{24}/ && substr($name, 8, 16) lt $self->{floor};
+}
+
+# Once for each name, however often it is seen.
+sub loss
+{
+	my ($self, $name, $what) = @_;
+
+	$self->{figures}->lost("$name: $what") unless $self->{told}{$name}++;
+	return;
+}
+
+sub look
+{
+	my ($self, $node) = @_;
+	my @done = grep { !$self->forgotten($_) } acknowledged($node);
+
+	$self->note($_) foreach @done;
+	foreach my $name (grep { !-e object_path($self->{archive}, $_) } @done)
+	{
+		$self->loss($name, 'acknowledged, and not in the archive');
+	}
+	$self->compare($node, $_) foreach ($self->{dice}->shuffled(grep { /^[0-9A-F]{24}$/ } @done))[ 0 .. $compared_at_a_time - 1 ];
+	$self->counters($node);
+	return;
+}
+
+sub note
+{
+	my ($self, $name) = @_;
+
+	return if $self->{acknowledged}{$name};
+	$self->{acknowledged}{$name} = 1;
+	$self->{figures}->add($name =~ /^[0-9A-F]{24}$/ ? 'segments seen acknowledged' : 'other files seen acknowledged');
+	return;
+}
+
+# PostgreSQL may remove the segment, or make it another, while it is read: only
+# what is still noted as archived afterwards was that segment all the time.
+sub compare
+{
+	my ($self, $node, $name) = @_;
+	my $path = data_file($node, "pg_wal/$name");
+
+	return unless defined $name;
+	my $bytes = eval { slurp_binary($path) } // return;
+	my $raw = object_raw($self->{archive}, $name);
+	return unless -e data_file($node, "pg_wal/archive_status/$name.done") && -e $path;
+
+	$self->{figures}->add('segments compared byte for byte');
+	$self->loss($name, 'acknowledged, and not what lies in pg_wal') unless defined $raw && $raw eq $bytes;
+	return;
+}
+
+sub counters
+{
+	my ($self, $node) = @_;
+	my $now = status($node);
+	my $before = $self->{before}{ $node->name };
+
+	foreach my $counter (grep { defined $before && $now->{$_} < $before->{$_} } @monotonic)
+	{
+		$self->loss($node->name . ", $counter", "it went from $before->{$counter} to $now->{$counter}");
+	}
+	foreach my $counter (grep { $now->{$_} > 0 } @never)
+	{
+		$self->loss($node->name . ", $counter", "it is $now->{$counter}: " . ($now->{last_error} // '') . ($now->{last_damage} // ''));
+	}
+	$self->{before}{ $node->name } = $now;
+	return;
+}
+
+# All that was ever seen acknowledged and has not been let go of.
+sub check_all
+{
+	my ($self) = @_;
+
+	foreach my $name (grep { !-e object_path($self->{archive}, $_) } sort keys %{ $self->{acknowledged} })
+	{
+		$self->loss($name, 'acknowledged, and not in the archive at the end');
+	}
+	return scalar keys %{ $self->{acknowledged} };
+}
+
+# The counters of a server that is given up.
+sub sum
+{
+	my ($self, $counter) = @_;
+	my $sum = 0;
+
+	$sum += $_->{$counter} foreach values %{ $self->{before} };
+	return $sum;
+}
+
+1;
