@@ -26,6 +26,7 @@ sub new
 	return bless { w => $w, dir => $dir, fresh => 0 }, $class;
 }
 
+sub stop { kill 'TERM', $_[0]{pid} if $_[0]->running; return; }
 sub running { return defined $_[0]{pid}; }
 
 sub begin

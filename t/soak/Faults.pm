@@ -4,6 +4,7 @@
 #
 #	my $faults = Faults->new($world, $dice);
 #	$faults->next;                          # the next one, at random
+#	$faults->possible; $faults->impossible; # kinds
 
 package Faults;
 
@@ -62,7 +63,8 @@ sub draw
 
 	$self->{bag} = [ $dice->shuffled($self->possible) ] unless @{ $self->{bag} };
 	return {
-		kind => shift @{ $self->{bag} }, hold => $dice->roll(0, 4), within => $dice->roll(1, 3), pick => $dice->roll(0, 1000),
+		kind => shift @{ $self->{bag} }, hold => $dice->roll(1, 8) == 1 ? $dice->roll(8, 15) : $dice->roll(0, 4),
+		within => $dice->roll(1, 8), pick => $dice->roll(0, 1000),
 		seconds => $dice->one_of(-1, 1) * $dice->one_of($dice->roll(1, 30), $dice->roll(60, 7200), $dice->roll(7200, 200_000)) };
 }
 
@@ -198,7 +200,7 @@ sub without_archive
 	};
 	ok($seen, "$name: the server says so, $how{sqlstate}")
 	  or diag("$@$now->{state} $now->{failed_count} " . ($now->{last_error_sqlstate} // '') . ' ' . ($now->{last_error} // ''));
-	$self->meanwhile($fault, $name) if $how{within};
+	$self->meanwhile($fault) if $how{within};
 	hold($fault->{hold});
 	ok(defined $w->{moments}->take($w->{pair}->primary), "$name: the primary works on");
 	is(ask_server($w->{pair}->standby, 'SELECT pg_is_in_recovery()'), 't', "$name: the standby is up");
@@ -206,13 +208,16 @@ sub without_archive
 	return $seen;
 }
 
+# Another fault while this one lasts; often none.
+my @within = (undef, \&immediate_stop, \&archiver_killed, \&process_killed, \&standby_stopped, \&clock_stepped);
+
 sub meanwhile
 {
-	my ($self, $fault, $name) = @_;
+	my ($self, $fault) = @_;
+	my $within = $within[ $fault->{within} ] or return;
 
-	$self->immediate_stop($fault) if $fault->{within} == 1;
-	$self->archiver_killed($fault) if $fault->{within} == 2;
-	$self->{w}{figures}->add('faults within faults') if $fault->{within} < 3;
+	return if $within == \&clock_stepped && !defined $self->{w}{clock};
+	$self->{w}{figures}->add('faults within faults') if $within->($self, $fault);
 	return;
 }
 
@@ -328,8 +333,8 @@ sub same_as_moment
 
 	is(content($node), $moment->{content}, "$what: what the primary held")
 	  or $w->{figures}->lost("$what: other content");
-	$w->{figures}->lost(map { "$what: $_" } $w->{load}->missing($node, $w->{load}->acknowledged));
-	$w->{figures}->add('transactions compared in copies', $moment->{rows});
+	$w->{figures}->lost(map { "$what: $_" } $w->{load}->missing($node, $w->{load}->known));
+	$w->{figures}->add('rows compared in copies', $moment->{rows});
 	return;
 }
 

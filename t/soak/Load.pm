@@ -6,8 +6,9 @@
 #	my $load = Load->new($directory, 50);   # transactions a second
 #	$load->prepare($node);
 #	$load->on($node); $load->keep; $load->off;
-#	$load->acknowledged                     # [ run, client, how many ], ...
-#	$load->missing($node, @acknowledged)    # those the server has not
+#	$load->known                            # how many runs and clients have ended
+#	$load->missing($node, $known)           # what a server has not of the first of them
+#	$load->stop                             # at once, without its log
 
 package Load;
 
@@ -28,7 +29,7 @@ my $script = <<'END_SCRIPT';
 \set n :n + 1
 \set account random(1, 200)
 \set delta random(-1000, 1000)
-\set size random(1, 700)
+\set size random(1, 1400)
 BEGIN;
 INSERT INTO ledger (run, client, n, account, delta, payload) VALUES (:run, :client_id, :n, :account, :delta, md5(random()::text));
 UPDATE account SET balance = balance + :delta WHERE id = :account;
@@ -74,6 +75,15 @@ sub off
 
 	$self->{node} = undef;
 	wait_for('pgbench to end', sub { $self->keep; !defined $self->{pid} });
+	return;
+}
+
+sub stop
+{
+	my ($self) = @_;
+
+	$self->{node} = undef;
+	kill 'TERM', $self->{pid} if defined $self->{pid};
 	return;
 }
 
@@ -132,15 +142,15 @@ sub harvest
 	return;
 }
 
-sub acknowledged { return @{ $_[0]{acknowledged} }; }
+sub known { return scalar @{ $_[0]{acknowledged} }; }
 sub total { return $_[0]{total}; }
 
 sub missing
 {
-	my ($self, $node, @acknowledged) = @_;
+	my ($self, $node, $known) = @_;
 
-	return () unless @acknowledged;
-	my $values = join ',', map { '(' . join(',', @$_) . ')' } @acknowledged;
+	return () unless $known;
+	my $values = join ',', map { '(' . join(',', @$_) . ')' } @{ $self->{acknowledged} }[ 0 .. $known - 1 ];
 	my $rows = $node->safe_psql('postgres', <<"END_SQL");
 WITH told (run, client, rows) AS (VALUES $values)
 SELECT run, client, told.rows, count(n) FROM told LEFT JOIN ledger USING (run, client)

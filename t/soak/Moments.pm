@@ -3,7 +3,7 @@
 #
 #	my $moments = Moments->new($load);
 #	my $moment = $moments->take($node);     # undef: not confirmed, so it does not count
-#	$moment->{name}, {lsn}, {timeline}, {us}, {content}, {rows}, {acknowledged}
+#	$moment->{name}, {lsn}, {timeline}, {us}, {content}, {rows}, {known}
 #	content($node)
 #
 # While it is taken nobody writes: the restore point stands in WAL behind the
@@ -58,7 +58,7 @@ sub take
 {
 	my ($self, $node) = @_;
 	my $name = 'm' . ++$self->{asked};
-	my @acknowledged = $self->{load}->acknowledged;
+	my $known = $self->{load}->known;
 	my ($status, $stdout) = $node->psql('postgres', <<"END_SQL", on_error_stop => 1);
 BEGIN;
 LOCK TABLE ledger, account, bulk IN EXCLUSIVE MODE;
@@ -73,7 +73,7 @@ END_SQL
 	my ($rows) = $held =~ /^ledger (\d+)/;
 	my $moment = {
 		name => $name, lsn => $lsn, us => $us, timeline => hex $timeline, content => $held, rows => $rows,
-		acknowledged => \@acknowledged };
+		known => $known };
 
 	push @{ $self->{list} }, $moment;
 	$self->{taken}++;

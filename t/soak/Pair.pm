@@ -5,7 +5,9 @@
 #	$pair->primary; $pair->standby;
 #	$pair->build_standby;
 #	$pair->promote;                         # the standby; the old primary is gone
-#	answers($node); checkpointer($node); restart_after_crash($node, $checkpointer);
+#	answers($node); ask_server($node, $sql); process_of($node, 'archiver');
+#	crash_over($node, $checkpointer);       # it began anew
+#	bring_up($node);                        # whatever state it is in
 
 package Pair;
 
@@ -34,7 +36,7 @@ sub answers { return defined ask_server($_[0], 'SELECT 1'); }
 sub process_of
 {
 	my ($node, $type) = @_;
-	return ask_server($node, "SELECT pid FROM pg_stat_activity WHERE backend_type = '$type' ORDER BY pid LIMIT 1") || undef;
+	return ask_server($node, "SELECT pid FROM pg_stat_activity WHERE backend_type = '$type' AND pid <> pg_backend_pid() ORDER BY pid LIMIT 1") || undef;
 }
 
 # The server begins anew after one of its processes died: another checkpointer.

@@ -48,14 +48,14 @@ sub one
 	my $what = "recovery of $moment->{name} (timeline $moment->{timeline}) by @target";
 	my $copy = $w->{pair}->build_copy("copy$self->{copies}", @target);
 	my $held = content($copy);
-	my @missing = $w->{load}->missing($copy, @{ $moment->{acknowledged} });
+	my @missing = $w->{load}->missing($copy, $moment->{known});
 
 	is($held, $moment->{content}, "$what: what the primary held")
 	  or $w->{figures}->lost("$what: other content");
 	$w->{figures}->lost(map { "$what: $_" } @missing);
 	$w->{figures}->add('recoveries to a moment');
 	$w->{figures}->add("recoveries by $target[0]" =~ s/--target-//r);
-	$w->{figures}->add('transactions compared in copies', $moment->{rows});
+	$w->{figures}->add('rows compared in copies', $moment->{rows});
 	Pair::discard($copy);
 	return;
 }

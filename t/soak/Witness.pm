@@ -3,8 +3,9 @@
 # conflict, damaged or replaced, since nothing here makes that happen.
 #
 #	my $witness = Witness->new($archive, $figures, $dice);
+#	$witness->note($node);                  # anytime, often
 #	$witness->look($node);                  # while the archive is there
-#	$witness->last_words($node);            # before a server is discarded
+#	$witness->check_all;                    # at the end
 
 package Witness;
 
@@ -59,9 +60,8 @@ sub loss
 sub look
 {
 	my ($self, $node) = @_;
-	my @done = grep { !$self->forgotten($_) } acknowledged($node);
+	my @done = $self->note($node);
 
-	$self->note($_) foreach @done;
 	foreach my $name (grep { !-e object_path($self->{archive}, $_) } @done)
 	{
 		$self->loss($name, 'acknowledged, and not in the archive');
@@ -71,14 +71,18 @@ sub look
 	return;
 }
 
+# What is acknowledged now; it needs no archive, so that it can be done anytime.
 sub note
 {
-	my ($self, $name) = @_;
+	my ($self, $node) = @_;
+	my @done = grep { !$self->forgotten($_) } acknowledged($node);
 
-	return if $self->{acknowledged}{$name};
-	$self->{acknowledged}{$name} = 1;
-	$self->{figures}->add($name =~ /^[0-9A-F]{24}$/ ? 'segments seen acknowledged' : 'other files seen acknowledged');
-	return;
+	foreach my $name (grep { !$self->{acknowledged}{$_} } @done)
+	{
+		$self->{acknowledged}{$name} = 1;
+		$self->{figures}->add($name =~ /^[0-9A-F]{24}$/ ? 'segments acknowledged' : 'other files acknowledged');
+	}
+	return @done;
 }
 
 # PostgreSQL may remove the segment, or make it another, while it is read: only

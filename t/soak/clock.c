@@ -9,8 +9,8 @@
  * the clock of a machine. Other clocks go on as they are.
  *
  * No lock, no allocation, no state but the mapping: a process can be killed
- * anywhere in here. That is why libfaketime does not serve, which keeps a
- * semaphore between processes.
+ * anywhere in here, and leaves nothing behind. (libfaketime keeps a semaphore and
+ * shared memory that have names.)
  */
 #include <fcntl.h>
 #include <stdint.h>

@@ -39,6 +39,7 @@ my $total_s = $minutes * 60;
 my $closing_s = $total_s / 3 > 600 ? 600 : $total_s / 3;
 my $recoveries_at_least = 3;
 my $backup_every_s = 40;
+my $rested = 0;					# all that was acknowledged was looked for at the end
 
 sub dice { return Dice->new($seed, $_[0]); }
 
@@ -50,7 +51,14 @@ $w->{clock} = Clock->new($dir);
 $w->{place} = Place->new($w->{archive}, 512 + 32 * int $minutes);
 
 # Before the servers are stopped: a frozen archive would hold them.
-END { my $status = $?; $w->{place}->mend if $w->{place}; $? = $status; }
+END
+{
+	my $status = $?;
+
+	$w->{place}->mend if $w->{place};
+	$_->stop foreach grep { defined } @{$w}{qw(load backups)};
+	$? = $status;
+}
 
 sub begin
 {
@@ -65,7 +73,7 @@ sub begin
 	$w->{backups} = Backups->new($w, $dir);
 	$w->{recovery} = Recovery->new($w, dice('recoveries'));
 	$w->{faults} = Faults->new($w, dice('faults'));
-	chore(sub { $w->{load}->keep }, sub { $w->{backups}->keep });
+	chore(sub { $w->{load}->keep }, sub { $w->{backups}->keep }, sub { $w->{witness}->note($pair->primary) });
 
 	switch_and_archive($primary);
 	$w->{load}->on($primary);
@@ -83,6 +91,7 @@ my @works = (
 	'DROP TABLE IF EXISTS other',
 	'VACUUM FULL bulk',
 	'UPDATE bulk SET t = t || n; CHECKPOINT',
+	'DROP DATABASE IF EXISTS other; CREATE DATABASE other',
 	'REINDEX TABLE ledger');
 
 sub faults
@@ -117,6 +126,7 @@ sub rest
 	$w->{witness}->look($pair->primary);
 	$w->{faults}->same_as_moment($pair->primary, $moment, 'the primary at the end');
 	$w->{faults}->same_as_moment($pair->standby, $moment, 'the standby at the end');
+	$rested = 1;
 	return;
 }
 
@@ -156,6 +166,7 @@ sub recoveries
 
 sub totals
 {
+	$figures->set('transactions checked', $w->{load}->total) if $rested;
 	$figures->set('transactions acknowledged', $w->{load}->total);
 	$figures->set('moments', $w->{moments}->taken);
 	$figures->set('promotions', $w->{pair}{promotions});
@@ -169,7 +180,7 @@ ok($finished, 'the soak came to its end') or diag($@);
 totals() if $w->{moments};
 is(scalar $figures->losses, 0, 'nothing was lost');
 cmp_ok($figures->faults, '>', 0, 'there were faults');
-cmp_ok($figures->get('transactions compared in copies'), '>', 0, 'transactions were compared');
+cmp_ok($figures->get('rows compared in copies'), '>', 0, 'rows were compared');
 $figures->table;
 diag('soak: ' . $figures->json);
 
