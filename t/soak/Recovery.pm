@@ -27,14 +27,17 @@ sub time_text
 	return POSIX::strftime('%Y-%m-%d %H:%M:%S', gmtime(int($us / 1_000_000))) . sprintf('.%06d UTC', $us % 1_000_000);
 }
 
-# The ways to a moment. By time only where the clock showed it once.
+# The ways to a moment. By time only where the clock showed it once, and a backup
+# ended before it for certain.
 sub targets
 {
 	my ($self, $moment) = @_;
 	my $clock = $self->{w}{clock};
-	my @targets = ([ '--target-name', $moment->{name} ], [ '--target-lsn', $moment->{lsn} ]);
+	my @targets = ([ '--target-name', $moment->{name} ], [ '--target-lsn', $moment->{lsn} ],
+		[ '--target-name', $moment->{name}, '--timeline', $moment->{timeline} ]);
 
-	push @targets, [ '--target-time', time_text($moment->{us}) ] if !defined $clock || $clock->plain($moment->{us});
+	push @targets, [ '--target-time', time_text($moment->{us}) ]
+	  if (!defined $clock || $clock->plain($moment->{us})) && $self->{w}{backups}->serve_time($moment);
 	return @targets;
 }
 

@@ -13,9 +13,11 @@ use strict;
 use warnings;
 
 use PostgreSQL::Test::Utils;
+use Standby qw(timeline);
 use WalArch;
 
 my $compared_at_a_time = 3;
+my $segments_per_file = 4096;	# of 1 MB, in the 4 GB that the middle of a name counts
 my @monotonic = qw(archived_count identical_count failed_count raw_bytes stored_bytes);
 my @never = qw(conflict_count replaced_count damaged_source_count);
 
@@ -23,7 +25,7 @@ sub new
 {
 	my ($class, $archive, $figures, $dice) = @_;
 	return bless {
-		archive => $archive, figures => $figures, dice => $dice, acknowledged => {}, floor => '', before => {}, told => {} }, $class;
+		archive => $archive, figures => $figures, dice => $dice, acknowledged => {}, fresh => {}, floor => '', before => {}, told => {} }, $class;
 }
 
 sub acknowledged
@@ -32,13 +34,31 @@ sub acknowledged
 	return sort map { /^(.*)\.done$/ ? $1 : () } slurp_dir(data_file($node, 'pg_wal/archive_status'));
 }
 
+# Archived in order, without a gap: also what was acknowledged and removed while
+# nobody looked.
+sub chain
+{
+	my ($self, $timeline) = @_;
+	my $prefix = sprintf '%08X', $timeline;
+	my $last;
+
+	foreach my $name (sort grep { /^$prefix[0-9A-F]{16}$/ && !$self->forgotten($_) } archive_files($self->{archive}))
+	{
+		my $number = hex(substr($name, 8, 8)) * $segments_per_file + hex(substr($name, 16, 8));
+
+		$self->loss($name, 'what comes before it is not in the archive') if defined $last && $number != $last + 1;
+		$last = $number;
+	}
+	return;
+}
+
 # Retention let go of everything before this segment, whatever the timeline.
 sub forget_before
 {
 	my ($self, $wal) = @_;
 
 	$self->{floor} = substr($wal, 8, 16);
-	delete @{ $self->{acknowledged} }{ grep { $self->forgotten($_) } keys %{ $self->{acknowledged} } };
+	delete @{$_}{ grep { $self->forgotten($_) } keys %$_ } foreach @{$self}{qw(acknowledged fresh)};
 	return;
 }
 
@@ -62,10 +82,12 @@ sub look
 	my ($self, $node) = @_;
 	my @done = $self->note($node);
 
-	foreach my $name (grep { !-e object_path($self->{archive}, $_) } @done)
+	foreach my $name (grep { !-e object_path($self->{archive}, $_) } sort keys %{ $self->{fresh} }, @done)
 	{
 		$self->loss($name, 'acknowledged, and not in the archive');
 	}
+	$self->{fresh} = {};
+	$self->chain(timeline($node));
 	$self->compare($node, $_) foreach ($self->{dice}->shuffled(grep { /^[0-9A-F]{24}$/ } @done))[ 0 .. $compared_at_a_time - 1 ];
 	$self->counters($node);
 	return;
@@ -79,7 +101,7 @@ sub note
 
 	foreach my $name (grep { !$self->{acknowledged}{$_} } @done)
 	{
-		$self->{acknowledged}{$name} = 1;
+		$self->{acknowledged}{$name} = $self->{fresh}{$name} = 1;
 		$self->{figures}->add($name =~ /^[0-9A-F]{24}$/ ? 'segments acknowledged' : 'other files acknowledged');
 	}
 	return @done;

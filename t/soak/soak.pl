@@ -38,7 +38,8 @@ my $dir = $PostgreSQL::Test::Utils::tmp_check;
 my $total_s = $minutes * 60;
 my $closing_s = $total_s / 3 > 600 ? 600 : $total_s / 3;
 my $recoveries_at_least = 3;
-my $backup_every_s = 40;
+my $backup_every_s = $minutes > 10 ? 60 : 20;
+my $backups_kept = 2 + int($minutes / 4);
 my $rested = 0;					# all that was acknowledged was looked for at the end
 
 sub dice { return Dice->new($seed, $_[0]); }
@@ -70,7 +71,7 @@ sub begin
 	$primary->safe_psql('postgres', 'CREATE TABLE bulk (n int, t text); CREATE TABLE moment (name text)');
 	$w->{moments} = Moments->new($w->{load});
 	$w->{witness} = Witness->new($w->{archive}, $figures, dice('files'));
-	$w->{backups} = Backups->new($w, $dir);
+	$w->{backups} = Backups->new($w, $dir, $backups_kept);
 	$w->{recovery} = Recovery->new($w, dice('recoveries'));
 	$w->{faults} = Faults->new($w, dice('faults'));
 	chore(sub { $w->{load}->keep }, sub { $w->{backups}->keep }, sub { $w->{witness}->note($pair->primary) });
@@ -157,7 +158,10 @@ sub recoveries
 
 	while ($done < $recoveries_at_least || $figures->seconds < $total_s)
 	{
-		$w->{recovery}->one($w->{moments}->list);
+		my @moments = $w->{moments}->list;
+
+		# the first of those that retention keeps needs all that it keeps
+		$w->{recovery}->one($done == 0 ? $moments[0] : @moments);
 		$done++;
 		$figures->progress("$done recoveries to a moment");
 	}
