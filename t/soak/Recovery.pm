@@ -49,7 +49,9 @@ sub one
 	my @targets = $self->targets($moment);
 	my @target = @{ $targets[ $self->{copies}++ % @targets ] };
 	my $what = "recovery of $moment->{name} (timeline $moment->{timeline}) by @target";
-	my $copy = $w->{pair}->build_copy("copy$self->{copies}", @target);
+	my $copy = eval { $w->{pair}->build_copy("copy$self->{copies}", @target) };
+
+	return $w->{figures}->lost("$what: $@") unless defined $copy;
 	my $held = content($copy);
 	my @missing = $w->{load}->missing($copy, $moment->{known});
 
