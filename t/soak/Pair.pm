@@ -22,6 +22,9 @@ use WalArch;
 
 our @EXPORT = qw(answers ask_server bring_up crash_over process_of);
 
+my $start_s = 400;
+my $retry_s = 1;
+
 # An answer, or undef while the server gives none.
 sub ask_server
 {
@@ -60,7 +63,7 @@ sub bring_up
 		$node->{_pid} = undef;
 		$node->start(fail_ok => 1);
 		return answers($node);
-	});
+	}, $start_s);
 	return;
 }
 
@@ -104,6 +107,19 @@ sub own_settings
 	return 'port = ' . $node->port . "\nlisten_addresses = ''\nunix_socket_directories = '" . $node->host . "'\n";
 }
 
+# Without the archive each segment that is asked for takes as long as this, also
+# when the standby has it: one that starts then has dozens to ask for.
+sub hurry
+{
+	my ($node) = @_;
+	my $file = $node->data_dir . '/postgresql.auto.conf';
+	my $text = slurp_file($file);
+
+	$text =~ s/^(restore_command = .*? get) /$1 --retry-for $retry_s /m or die "no restore_command in \"$file\": $text";
+	write_binary($file, $text);
+	return;
+}
+
 # From a backup in the archive, as an administrator would do it now, or from the
 # primary with a restore command written by hand.
 sub build_standby
@@ -117,13 +133,14 @@ sub build_standby
 			'-D', $node->data_dir, '--standby', '--quiet');
 		die "walarch restore --standby: $stderr" if $status ne '0';
 		$node->append_conf('postgresql.conf', own_settings($node));
+		hurry($node);
 	}
 	else
 	{
 		my ($status, undef, $stderr) = run_in('/', 'pg_basebackup', '-D', $node->data_dir, '-c', 'fast', '-X', 'fetch', $self->connection);
 		die "pg_basebackup: $stderr" if $status ne '0';
 		$node->append_conf('postgresql.conf', own_settings($node)
-			  . "restore_command = '\"$ENV{WALARCH_BIN}\" get --archive \"$self->{archive}\" \"%f\" \"%p\"'\n");
+			  . "restore_command = '\"$ENV{WALARCH_BIN}\" get --retry-for $retry_s --archive \"$self->{archive}\" \"%f\" \"%p\"'\n");
 		$node->set_standby_mode;
 	}
 	$node->{walarch_archive} = $self->{archive};
