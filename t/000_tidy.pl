@@ -173,6 +173,16 @@ banned('the environment or a clock',
 	in_layer('core|store|archive'));
 banned('memory of files, which can raise SIGBUS', 'mmap', @sources);
 
+# Whoever may write to the archive could plant links there: one door follows none.
+none('what lies below an archive is reached by store_dir_at.c only',
+	grep { !m{^src/store/store_dir_at\.c:} && !m{openat\(self->fd, ""} && !m{fstatat\(fd, entry->d_name} }
+	  matches(qr/(?<![\w.>])(?:openat2?|fstatat|mkdirat|unlinkat|renameat2?|linkat|symlinkat|readlinkat|faccessat|fchmodat|fchownat|mknodat|open|stat|lstat|mkdir|unlink|rename|link)\s*\((?!path, O_RDONLY)/,
+		grep { m{^src/store/.*\.c$} } @sources));
+none('and each of its calls says that it follows none',
+	grep { !/O_NOFOLLOW/ } map { s/\s+/ /gr } $code{'src/store/store_dir_at.c'} =~ /\bopenat\((.*?)\);/gs);
+none('no descriptor of an archive leaves the store',
+	grep { !m{^src/store/} && slurp($_) =~ m{include "store/store_dir\.h"} } @sources);
+
 # Threads run what lies in the pure layers, and there is no thread elsewhere.
 none('threads are started in the pool only',
 	grep { !m{^src/archive/pool\.c:} } matches(qr/\bpthread_create\b/, @sources));

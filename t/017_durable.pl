@@ -46,7 +46,7 @@ sub calls
 	my ($file) = @_;
 	my (@calls, %pending);
 
-	for my $line (split /\n/, slurp_file($file))
+	for my $line (split /\n/, by_keys(slurp_file($file)))
 	{
 		my ($pid, $rest) = $line =~ /^(\d+)\s+(.*)$/ or next;
 

@@ -113,7 +113,7 @@ for my $workers (1, 2, 4)
 	{
 		skip 'tracing system calls needs root and strace', 4 unless $tracer;
 
-		my $story = slurp_file($out);
+		my $story = by_keys(slurp_file($out));
 		my @named = $story =~ /renameat2\([^"\n]*"tmp\/[^"\n]*", [^"\n]*"wal\/[0-9A-F]{16}\/([0-9A-F]{24})\.zst"/g;
 		my %read;
 		$read{$1}++ while $story =~ /openat\([^"\n]*"pg_wal\/([0-9A-F]{24})", O_RDONLY/g;

@@ -20,8 +20,22 @@ typedef struct Names
 {
 	size_t		count;
 	char	  (*names)[WA_KEY_BYTES];
+	WaStore    *store;
 	bool		prefixes;		/* or files */
 } Names;
+
+/* What is in the place of a backup must not hide it: a link, say. */
+static WaCode
+check_file(WaStore *store, const char *name, WaError *err)
+{
+	char		key[WA_KEY_BYTES];
+	WaStat		ignored;
+	WaCode		code;
+
+	snprintf(key, sizeof(key), WA_PREFIX_BASE "/%.63s", name);
+	code = wa_store_stat(store, key, &ignored, err);
+	return code == WA_NOT_FOUND ? WA_OK : code;
+}
 
 static WaCode
 take_name(void *arg, const char *name, bool is_prefix, WaError *err)
@@ -30,8 +44,10 @@ take_name(void *arg, const char *name, bool is_prefix, WaError *err)
 	void	   *larger;
 
 	/* hidden files are an editor's, or a file system's */
-	if (is_prefix != self->prefixes || !wa_base_id_valid(name))
+	if (!wa_base_id_valid(name))
 		return WA_OK;
+	if (is_prefix != self->prefixes)
+		return self->prefixes ? check_file(self->store, name, err) : WA_OK;
 	larger = wa_array_room(self->names, self->count, WA_KEY_BYTES);
 	if (larger == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory");
@@ -51,6 +67,7 @@ list_names(WaStore *store, const char *prefix, bool prefixes, Names *names,
 		   WaError *err)
 {
 	memset(names, 0, sizeof(*names));
+	names->store = store;
 	names->prefixes = prefixes;
 	if (wa_store_list(store, prefix, take_name, names, err) != WA_OK)
 	{

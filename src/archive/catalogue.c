@@ -338,14 +338,20 @@ take_object(void *arg, const char *text, bool is_prefix, WaError *err)
 	WaWalName	name;
 	uint64_t	segno = 0;
 
-	if (is_prefix ||
-		!wa_layout_parse_listed(builder->directory, text, key, &name) ||
+	if (!wa_layout_parse_listed(builder->directory, text, key, &name) ||
 		(name.kind != WA_KIND_HISTORY &&
 		 wa_walname_segno(&name, builder->catalogue->marker.segment_bytes,
 						  &segno, err) != WA_OK))
 	{
 		builder->catalogue->foreign++;
 		return WA_OK;
+	}
+	/* without it there would seem to be a gap */
+	if (is_prefix)
+	{
+		WaStat		ignored;
+
+		return wa_store_stat(builder->store, key, &ignored, err);
 	}
 	builder->catalogue->objects++;
 	switch (name.kind)
@@ -368,7 +374,8 @@ take_top(void *arg, const char *text, bool is_prefix, WaError *err)
 	Builder    *builder = arg;
 	char	  (*directories)[WA_KEY_BYTES];
 
-	if (!is_prefix)
+	/* what is in the place of a directory must not hide what was in it */
+	if (!is_prefix && !wa_layout_is_directory(text))
 		return take_object(arg, text, is_prefix, err);
 	if (strlen(builder->directory) + 1 + strlen(text) >= WA_KEY_BYTES)
 	{

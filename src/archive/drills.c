@@ -111,7 +111,7 @@ look_at(WaStore *store, const char *name, WaDrillsSeen *seen, WaError *err)
 	if (code == WA_NOT_FOUND)
 		return WA_OK;
 	/* it must not hide the others */
-	if (code == WA_IO)
+	if (code == WA_IO || code == WA_INVALID)
 		seen->unreadable++;
 	if (code != WA_OK)
 		return code == WA_CANCELLED ? code : WA_OK;

@@ -59,8 +59,8 @@ take_segment(void *arg, const char *text, bool is_prefix, WaError *err)
 	WaError		ignored;
 	uint64_t	segno;
 
-	if (is_prefix ||
-		!wa_layout_parse_listed(search->directory, text, key, &name) ||
+	/* whatever it is: if it cannot be read, that will be seen */
+	if (!wa_layout_parse_listed(search->directory, text, key, &name) ||
 		name.kind != WA_KIND_SEGMENT ||
 		wa_walname_segno(&name, search->question->segment_bytes, &segno,
 						 &ignored) != WA_OK)
@@ -83,7 +83,7 @@ take_top(void *arg, const char *text, bool is_prefix, WaError *err)
 	uint32_t	log;
 	int			end = 0;
 
-	if (is_prefix)
+	if (is_prefix || wa_layout_is_directory(text))
 	{
 		if (strlen(text) == 16 && sscanf(text, "%8" SCNx32 "%8" SCNx32 "%n",
 										 &tli, &log, &end) == 2 &&

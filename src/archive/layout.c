@@ -89,6 +89,12 @@ wa_layout_parse_listed(const char *prefix, const char *file, char *key,
 		WA_KEY_BYTES && wa_layout_parse(key, name, &ignored) == WA_OK;
 }
 
+bool
+wa_layout_is_directory(const char *file)
+{
+	return strlen(file) == 16 && strspn(file, "0123456789ABCDEF") == 16;
+}
+
 void
 wa_layout_base_key(const char *id, const char *file, char *key)
 {

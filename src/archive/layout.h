@@ -47,6 +47,9 @@ extern WaCode wa_layout_parse(const char *key, WaWalName *name, WaError *err);
 extern bool wa_layout_parse_listed(const char *prefix, const char *file,
 								   char *key, WaWalName *name);
 
+/* Is that the name of a directory of segments? */
+extern bool wa_layout_is_directory(const char *file);
+
 /* Key of a file of a base backup. */
 extern void wa_layout_base_key(const char *id, const char *file, char *key);
 

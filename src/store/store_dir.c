@@ -27,6 +27,9 @@ wa_dir_fail(WaError *err, int errno_value, const char *verb, DirStore *self,
 	if (errno_value == ECANCELED)
 		return wa_fail(err, WA_CANCELLED, "gave up on \"%s/%s\"",
 					   self->path, key);
+	if ((errno_value == ELOOP || errno_value == ENOTDIR) && *key != '\0' &&
+		wa_dir_blame_link(err, self, key))
+		return err->code;
 	wa_fail_errno(err, errno_value, "could not %s \"%s%s%s\"", verb,
 				  self->path, *key != '\0' ? "/" : "", key);
 	if (errno_value == EACCES || errno_value == EPERM)
@@ -46,16 +49,6 @@ wa_dir_parent_of(const char *key, char *parent)
 
 	memcpy(parent, key, length);
 	parent[length] = '\0';
-}
-
-int
-wa_dir_open_prefix(DirStore *self, const char *key)
-{
-	int			fd;
-
-	WA_DIR_IO(self, fd, openat(self->fd, *key != '\0' ? key : ".",
-						O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-	return fd;
 }
 
 static void
@@ -79,47 +72,42 @@ wa_dir_same_stat(const struct stat *st, const WaStat *expected)
 
 /*
  * ENOENT proves absence only when the way there is whole: a "wal" that was
- * renamed, or is a file system of its own and not mounted, or a symbolic
- * link to nothing, proves nothing.
+ * renamed, or is a file system of its own and not mounted, proves nothing.
  */
 static WaCode
 fail_absent(DirStore *self, const char *key, WaError *err)
 {
-	const char *slash = key;
-	bool		first = true;
+	char		first[WA_KEY_BYTES];
+	const char *slash = strchr(key, '/');
+	struct stat st;
 
-	while (slash != NULL)
+	if (slash != NULL)
 	{
-		char		part[WA_KEY_BYTES];
-		size_t		length;
-		struct stat st;
-		int			result;
-
-		slash = strchr(first ? key : slash + 1, '/');
-		length = slash != NULL ? (size_t) (slash - key) : strlen(key);
-		memcpy(part, key, length);
-		part[length] = '\0';
-		WA_DIR_IO(self, result, fstatat(self->fd, part, &st,
-										AT_SYMLINK_NOFOLLOW));
-		if (result != 0 && errno != ENOENT)
-			return wa_dir_fail(err, errno, "stat", self, part);
-		if (result == 0 && S_ISLNK(st.st_mode))
-			WA_DIR_IO(self, result, fstatat(self->fd, part, &st, 0));
-		else if (result != 0 && (!first || slash == NULL))
-			break;				/* absent, below parts that are there */
-		if (result != 0)
+		memcpy(first, key, (size_t) (slash - key));
+		first[slash - key] = '\0';
+		if (wa_dir_stat(self, first, &st) != 0)
 		{
-			wa_dir_fail(err, errno, slash != NULL ? "open directory" : "open",
-						self, part);
+			wa_dir_fail(err, errno, "open directory", self, first);
 			wa_hint(err, "The archive has lost this: is it a file system of "
-					"its own, or a link to one, that is not mounted, was it "
-					"renamed?");
+					"its own that is not mounted, was it renamed?");
 			return err->code;
 		}
-		first = false;
 	}
 	return wa_fail(err, WA_NOT_FOUND, "\"%s/%s\" does not exist",
 				   self->path, key);
+}
+
+static WaCode
+fail_irregular(DirStore *self, const char *key, const struct stat *st,
+			   WaError *err)
+{
+	if (S_ISLNK(st->st_mode))
+		return wa_dir_fail_link(err, self, key);
+	wa_fail(err, WA_INVALID, "\"%s/%s\" is not a regular file", self->path,
+			key);
+	wa_hint(err, "Nothing of walarch makes such a thing: find out who did, "
+			"and move it away.");
+	return err->code;
 }
 
 /* Open an object for reading; anything but a regular file is an error. */
@@ -129,11 +117,15 @@ open_object(DirStore *self, const char *key, int *fd, struct stat *st,
 {
 	int			result;
 
-	WA_DIR_IO(self, *fd, openat(self->fd, key, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+	*fd = wa_dir_open(self, key, O_RDONLY | O_NONBLOCK);
 	if (*fd < 0)
 	{
 		if (errno == ENOENT)
 			return fail_absent(self, key, err);
+		/* a socket cannot even be opened */
+		if (errno == ENXIO && wa_dir_stat(self, key, st) == 0 &&
+			!S_ISREG(st->st_mode))
+			return fail_irregular(self, key, st, err);
 		return wa_dir_fail(err, errno, "open", self, key);
 	}
 	WA_DIR_IO(self, result, fstat(*fd, st));
@@ -146,8 +138,7 @@ open_object(DirStore *self, const char *key, int *fd, struct stat *st,
 	if (!S_ISREG(st->st_mode))
 	{
 		close(*fd);
-		return wa_fail(err, WA_INVALID, "\"%s/%s\" is not a regular file",
-					   self->path, key);
+		return fail_irregular(self, key, st, err);
 	}
 	return WA_OK;
 }
@@ -235,7 +226,7 @@ dir_stat(WaStore *store, const char *key, WaStat *result, WaError *err)
 	struct stat st;
 	int			rc;
 
-	WA_DIR_IO(self, rc, fstatat(self->fd, key, &st, 0));
+	rc = wa_dir_stat(self, key, &st);
 	if (rc != 0)
 	{
 		if (errno == ENOENT)
@@ -243,8 +234,7 @@ dir_stat(WaStore *store, const char *key, WaStat *result, WaError *err)
 		return wa_dir_fail(err, errno, "stat", self, key);
 	}
 	if (!S_ISREG(st.st_mode))
-		return wa_fail(err, WA_INVALID, "\"%s/%s\" is not a regular file",
-					   self->path, key);
+		return fail_irregular(self, key, &st, err);
 	fill_stat(&st, result);
 	return WA_OK;
 }
@@ -255,9 +245,11 @@ dir_make_prefix(WaStore *store, const char *prefix, WaError *err)
 	DirStore   *self = (DirStore *) store;
 	int			result;
 
-	WA_DIR_IO(self, result, mkdirat(self->fd, prefix, self->options.dir_mode));
+	result = wa_dir_mkdir(self, prefix);
 	if (result != 0 && errno != EEXIST)
 		return wa_dir_fail(err, errno, "create directory", self, prefix);
+	if (result != 0 && wa_dir_blame_link(err, self, prefix))
+		return err->code;
 	return wa_dir_sync_name(self, prefix, err);
 }
 
@@ -330,7 +322,7 @@ dir_remove(WaStore *store, const char *key, WaError *err)
 	DirStore   *self = (DirStore *) store;
 	int			result;
 
-	WA_DIR_IO(self, result, unlinkat(self->fd, key, 0));
+	result = wa_dir_unlink(self, key, 0);
 	if (result != 0)
 	{
 		if (errno == ENOENT)
@@ -347,7 +339,7 @@ dir_remove_prefix(WaStore *store, const char *prefix, WaError *err)
 	DirStore   *self = (DirStore *) store;
 	int			result;
 
-	WA_DIR_IO(self, result, unlinkat(self->fd, prefix, AT_REMOVEDIR));
+	result = wa_dir_unlink(self, prefix, AT_REMOVEDIR);
 	if (result != 0 && errno != ENOTEMPTY && errno != EEXIST &&
 		errno != ENOENT)
 		return wa_dir_fail(err, errno, "remove directory", self, prefix);
@@ -364,8 +356,7 @@ dir_lock(WaStore *store, const char *key, WaError *err)
 	int			fd;
 
 	/* open for writing, or NFS would refuse */
-	WA_DIR_IO(self, fd, openat(self->fd, key, O_RDWR | O_CREAT | O_CLOEXEC |
-							   O_NOFOLLOW, self->options.file_mode));
+	fd = wa_dir_open(self, key, O_RDWR | O_CREAT | O_NONBLOCK);
 	if (fd < 0)
 		return wa_dir_fail(err, errno, "open", self, key);
 	WA_DIR_IO(self, result, flock(fd, LOCK_EX | LOCK_NB));
@@ -373,9 +364,14 @@ dir_lock(WaStore *store, const char *key, WaError *err)
 	{
 		/* a file that was removed meanwhile keeps nobody away */
 		WA_DIR_IO(self, result, fstat(fd, &locked));
+		if (result == 0 && !S_ISREG(locked.st_mode))
+		{
+			fail_irregular(self, key, &locked, err);
+			wa_beat_close(self->options.beat, fd);
+			return err->code;
+		}
 		if (result == 0)
-			WA_DIR_IO(self, result, fstatat(self->fd, key, &named,
-											AT_SYMLINK_NOFOLLOW));
+			result = wa_dir_stat(self, key, &named);
 		if (result == 0 && locked.st_ino == named.st_ino &&
 			locked.st_dev == named.st_dev)
 		{

@@ -49,8 +49,31 @@ extern bool wa_dir_same_stat(const struct stat *st, const WaStat *expected);
 /* The directory part of a key; "" for the top. */
 extern void wa_dir_parent_of(const char *key, char *parent);
 
-/* A descriptor of the directory of a prefix; -1 and errno. */
+/*
+ * store_dir_at.c: the one door to what lies below the directory.  Each follows
+ * no symbolic link, neither on the way nor at its end (ENOTDIR, ELOOP); -1 and
+ * errno as the system call that it is named after.
+ */
+extern int	wa_dir_open(DirStore *self, const char *key, int flags);
 extern int	wa_dir_open_prefix(DirStore *self, const char *prefix);
+extern int	wa_dir_stat(DirStore *self, const char *key, struct stat *st);
+extern int	wa_dir_mkdir(DirStore *self, const char *key);
+extern int	wa_dir_unlink(DirStore *self, const char *key, int flags);
+extern int	wa_dir_link(DirStore *self, const char *from, const char *to);
+extern int	wa_dir_rename(DirStore *self, const char *from, const char *to,
+						  unsigned flags);
+
+/* What cleans up, and is done also when given up. */
+extern void wa_dir_discard(DirStore *self, const char *key);
+extern int	wa_dir_move_back(DirStore *self, const char *from,
+							 const char *to);
+
+/* The error of a part of a key that is a symbolic link. */
+extern WaCode wa_dir_fail_link(WaError *err, DirStore *self,
+							   const char *part);
+
+/* Was it a symbolic link?  Then that is the error; otherwise false. */
+extern bool wa_dir_blame_link(WaError *err, DirStore *self, const char *key);
 
 /* store_dir_sync.c: names that last */
 extern WaCode wa_dir_sync_name(DirStore *self, const char *key, WaError *err);

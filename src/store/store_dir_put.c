@@ -53,9 +53,8 @@ wa_dir_put_begin(WaStore *store, const char *key, WaPut **put, WaError *err)
 		goto fail;
 	for (;;)
 	{
-		WA_DIR_IO(self, result->fd, openat(self->fd, result->temporary,
-									O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-									self->options.file_mode));
+		result->fd = wa_dir_open(self, result->temporary,
+								 O_WRONLY | O_CREAT | O_EXCL);
 		if (result->fd >= 0)
 			break;
 		if (errno != EEXIST)
@@ -125,11 +124,8 @@ static bool
 temporary_gone(DirStore *self, const DirPut *put)
 {
 	struct stat st;
-	int			result;
 
-	WA_DIR_IO(self, result, fstatat(self->fd, put->temporary, &st,
-									AT_SYMLINK_NOFOLLOW));
-	return result != 0 && errno == ENOENT;
+	return wa_dir_stat(self, put->temporary, &st) != 0 && errno == ENOENT;
 }
 
 /* Publish a name that must not exist, by whatever the file system has. */
@@ -139,15 +135,13 @@ publish(DirStore *self, const char *from, const char *to, bool *moved)
 	int			result;
 
 	*moved = true;
-	WA_DIR_IO(self, result, renameat2(self->fd, from, self->fd, to,
-							   RENAME_NOREPLACE));
+	result = wa_dir_rename(self, from, to, RENAME_NOREPLACE);
 	if (result == 0 ||
 		(errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP))
 		return result;
 
 	*moved = false;
-	WA_DIR_IO(self, result, linkat(self->fd, from, self->fd, to, 0));
-	return result;
+	return wa_dir_link(self, from, to);
 }
 
 WaCode
@@ -191,10 +185,8 @@ check_judged(DirStore *self, const char *name, const WaStat *judged,
 			 WaError *err)
 {
 	struct stat st;
-	int			result;
 
-	WA_DIR_IO(self, result, fstatat(self->fd, name, &st, AT_SYMLINK_NOFOLLOW));
-	if (result != 0)
+	if (wa_dir_stat(self, name, &st) != 0)
 		return wa_dir_fail(err, errno, "stat", self, name);
 	if (!wa_dir_same_stat(&st, judged))
 		return wa_fail(err, WA_CHANGED,
@@ -231,8 +223,7 @@ exchange(DirStore *self, DirPut *put, const WaStat *judged,
 	if (wa_dir_sync_name(self, aside_key, err) != WA_OK)
 		goto undo;
 
-	WA_DIR_IO(self, result, renameat2(self->fd, aside_key, self->fd, put->put.key,
-							   RENAME_EXCHANGE));
+	result = wa_dir_rename(self, aside_key, put->put.key, RENAME_EXCHANGE);
 	if (result != 0)
 	{
 		int			errno_value = errno;
@@ -249,8 +240,7 @@ exchange(DirStore *self, DirPut *put, const WaStat *judged,
 		*exchanged = true;
 		return WA_OK;
 	}
-	WA_DIR_IO(self, result, renameat2(self->fd, aside_key, self->fd, put->put.key,
-							   RENAME_EXCHANGE));
+	result = wa_dir_rename(self, aside_key, put->put.key, RENAME_EXCHANGE);
 	if (result != 0)
 		return err->code;		/* both are there for a person to see */
 
@@ -258,13 +248,11 @@ undo:
 	/* back under the temporary's name, for another try or for put_close */
 	if (moved)
 	{
-		WA_BEAT_ALWAYS(self->options.beat, result,
-					   renameat(self->fd, aside_key, self->fd,
-								put->temporary));
+		result = wa_dir_move_back(self, aside_key, put->temporary);
 		put->named = result == 0;
 	}
-	else if (!moved)
-		wa_beat_unlink(self->options.beat, self->fd, aside_key);
+	else
+		wa_dir_discard(self, aside_key);
 	return err->code;
 }
 
@@ -279,7 +267,7 @@ link_and_rename(DirStore *self, DirPut *put, const WaStat *judged,
 {
 	int			result;
 
-	WA_DIR_IO(self, result, linkat(self->fd, put->put.key, self->fd, aside_key, 0));
+	result = wa_dir_link(self, put->put.key, aside_key);
 	if (result != 0)
 	{
 		if (errno == EEXIST)
@@ -291,8 +279,7 @@ link_and_rename(DirStore *self, DirPut *put, const WaStat *judged,
 		wa_dir_sync_name(self, aside_key, err) != WA_OK ||
 		check_judged(self, put->put.key, judged, err) != WA_OK)
 		goto undo;
-	WA_DIR_IO(self, result, renameat(self->fd, put->temporary, self->fd,
-							  put->put.key));
+	result = wa_dir_rename(self, put->temporary, put->put.key, 0);
 	if (result != 0)
 	{
 		wa_dir_fail(err, errno, "replace", self, put->put.key);
@@ -302,7 +289,7 @@ link_and_rename(DirStore *self, DirPut *put, const WaStat *judged,
 	return WA_OK;
 
 undo:
-	wa_beat_unlink(self->options.beat, self->fd, aside_key);
+	wa_dir_discard(self, aside_key);
 	return err->code;
 }
 
@@ -339,6 +326,6 @@ wa_dir_put_close(WaPut *put)
 		wa_beat_close(store->options.beat, self->fd);
 	/* a put given up must still clean up behind itself */
 	if (self->named && store != NULL)
-		wa_beat_unlink(store->options.beat, store->fd, self->temporary);
+		wa_dir_discard(store, self->temporary);
 	free(self);
 }

@@ -41,7 +41,6 @@ sweep_one(void *arg, const char *name, bool is_prefix, WaError *err)
 	char		key[WA_KEY_BYTES];
 	struct stat st;
 	bool		ours = false;
-	int			result;
 
 	(void) err;
 	if (is_prefix || !temporary_name(name) ||
@@ -52,14 +51,12 @@ sweep_one(void *arg, const char *name, bool is_prefix, WaError *err)
 			strncmp(name, sweep->tokens[i], WA_TOKEN_BYTES - 1) == 0;
 
 	snprintf(key, sizeof(key), "tmp/%s", name);
-	WA_DIR_IO(self, result, fstatat(self->fd, key, &st, AT_SYMLINK_NOFOLLOW));
-	if (result != 0 || !S_ISREG(st.st_mode))
+	if (wa_dir_stat(self, key, &st) != 0 || !S_ISREG(st.st_mode))
 		return WA_OK;
 	if (!ours && (st.st_mtim.tv_sec + TEMPORARY_AGE_S > sweep->now_s ||
 				  st.st_ctim.tv_sec + TEMPORARY_AGE_S > sweep->now_s))
 		return WA_OK;
-	WA_DIR_IO(self, result, unlinkat(self->fd, key, 0));
-	if (result == 0)
+	if (wa_dir_unlink(self, key, 0) == 0)
 		sweep->swept->removed++;
 	else if (errno != ENOENT)
 		sweep->swept->stayed++;

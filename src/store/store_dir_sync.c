@@ -105,10 +105,8 @@ static WaCode
 forget_dir(DirStore *self, const char *key, WaError *err)
 {
 	struct stat st;
-	int			result;
 
-	WA_DIR_IO(self, result, fstatat(self->fd, key, &st, AT_SYMLINK_NOFOLLOW));
-	if (result != 0)
+	if (wa_dir_stat(self, key, &st) != 0)
 		return wa_dir_fail(err, errno, "stat", self, key);
 	wa_memo_forget(self->options.memo, st.st_dev, st.st_ino);
 	return WA_OK;
@@ -127,7 +125,7 @@ wa_dir_make_parents(DirStore *self, const char *key, WaError *err)
 
 		memcpy(part, key, (size_t) (slash - key));
 		part[slash - key] = '\0';
-		WA_DIR_IO(self, result, mkdirat(self->fd, part, self->options.dir_mode));
+		result = wa_dir_mkdir(self, part);
 		if (result != 0 && errno != EEXIST)
 			return wa_dir_fail(err, errno, "create directory", self, part);
 		if (result == 0 && forget_dir(self, part, err) != WA_OK)

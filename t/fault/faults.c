@@ -111,6 +111,18 @@ transfer(size_t length)
 	return length / 2;
 }
 
+/* A name in a directory that was opened, for the trace. */
+static const char *
+path_at(int dir, const char *name)
+{
+	static char path[1300];
+
+	if (!fault.active || dir == AT_FDCWD || name[0] == '/')
+		return name;
+	snprintf(path, sizeof(path), "%s/%s", path_of(dir), name);
+	return path;
+}
+
 #define REAL(type, name, ...) \
 	static type (*real_##name) (__VA_ARGS__); \
 	if (real_##name == NULL) \
@@ -145,7 +157,7 @@ openat(int dir, const char *path, int flags,...)
 	va_start(args, flags);
 	mode = mode_arg(flags, args);
 	va_end(args);
-	return step("openat", path) ? real_openat(dir, path, flags, mode) : -1;
+	return step("openat", path_at(dir, path)) ? real_openat(dir, path, flags, mode) : -1;
 }
 
 ssize_t
@@ -195,7 +207,7 @@ renameat2(int from_dir, const char *from, int to_dir, const char *to,
 		  unsigned flags)
 {
 	REAL(int, renameat2, int, const char *, int, const char *, unsigned);
-	return step("renameat2", to)
+	return step("renameat2", path_at(to_dir, to))
 		? real_renameat2(from_dir, from, to_dir, to, flags) : -1;
 }
 
@@ -204,9 +216,9 @@ renameat(int from_dir, const char *from, int to_dir, const char *to)
 {
 	REAL(int, renameat, int, const char *, int, const char *);
 	/* its only way back from a failure is not failed as well */
-	if (strncmp(to, "tmp/", 4) == 0)
+	if (strstr(path_at(to_dir, to), "/tmp/") != NULL)
 		return real_renameat(from_dir, from, to_dir, to);
-	return step("renameat", to) ? real_renameat(from_dir, from, to_dir, to)
+	return step("renameat", path_at(to_dir, to)) ? real_renameat(from_dir, from, to_dir, to)
 		: -1;
 }
 
@@ -221,7 +233,7 @@ int
 linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
 {
 	REAL(int, linkat, int, const char *, int, const char *, int);
-	return step("linkat", to) ? real_linkat(from_dir, from, to_dir, to, flags)
+	return step("linkat", path_at(to_dir, to)) ? real_linkat(from_dir, from, to_dir, to, flags)
 		: -1;
 }
 
@@ -229,7 +241,7 @@ int
 mkdirat(int dir, const char *path, mode_t mode)
 {
 	REAL(int, mkdirat, int, const char *, mode_t);
-	return step("mkdirat", path) ? real_mkdirat(dir, path, mode) : -1;
+	return step("mkdirat", path_at(dir, path)) ? real_mkdirat(dir, path, mode) : -1;
 }
 
 int
@@ -243,14 +255,14 @@ int
 fstatat(int dir, const char *path, struct stat *st, int flags)
 {
 	REAL(int, fstatat, int, const char *, struct stat *, int);
-	return step("fstatat", path) ? real_fstatat(dir, path, st, flags) : -1;
+	return step("fstatat", path_at(dir, path)) ? real_fstatat(dir, path, st, flags) : -1;
 }
 
 int
 unlinkat(int dir, const char *path, int flags)
 {
 	REAL(int, unlinkat, int, const char *, int);
-	return step("unlinkat", path) ? real_unlinkat(dir, path, flags) : -1;
+	return step("unlinkat", path_at(dir, path)) ? real_unlinkat(dir, path, flags) : -1;
 }
 
 int

@@ -28,7 +28,7 @@ typedef struct Fault
 	bool		fired;
 	bool		cut;			/* a transfer was cut short */
 	char		failed_call[32];
-	char		trace[20000];	/* "call:path" in order, a line each */
+	char		trace[40000];	/* "call:path" in order, a line each */
 } Fault;
 
 extern Fault fault;

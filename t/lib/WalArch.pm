@@ -29,7 +29,7 @@ use PostgreSQL::Test::Utils;
 our @EXPORT = qw(
   new_primary archive_conf archive_dir data_file set_conf
   write_wal switch_wal switch_and_archive wait_archived is_archived
-  archive_files files_below object_key object_path object_bytes object_raw object_is
+  archive_files files_below object_key object_path object_bytes object_raw object_is by_keys
   sample_files damaged_files temporary_files
   status status_value wait_status wait_until kick log_position log_since
   get init run_in archiver_pid wait_for_archiver present_again
@@ -217,6 +217,15 @@ sub object_key
 
 	return "wal/$wal.zst" if $wal =~ /\.history$/;
 	return 'wal/' . substr($wal, 0, 16) . "/$wal.zst";
+}
+
+# The text of a trace (strace -y): what was named in a directory that was opened,
+# 5</archive/tmp>, "name", becomes 5</archive>, "tmp/name".
+sub by_keys
+{
+	my ($story) = @_;
+
+	return $story =~ s{/(tmp|damaged|wal(?:/\w+)?)>, "([^"/]+)"}{>, "$1/$2"}gr;
 }
 
 sub object_path

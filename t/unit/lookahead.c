@@ -157,12 +157,41 @@ open(const char *path, int flags,...)
 	return real_open(path, flags, mode);
 }
 
+/* The path of a descriptor. */
+static void
+path_of(int fd, char *path, size_t bytes)
+{
+	char		link[64];
+	ssize_t		length;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	length = readlink(link, path, bytes - 1);
+	path[length > 0 ? length : 0] = '\0';
+}
+
+#define AT_BYTES	900
+
+/* A name in a directory that was opened. */
+static const char *
+path_at(int dir, const char *name, char *path)
+{
+	char		directory[600];
+
+	if (dir == AT_FDCWD || name[0] == '/')
+		return name;
+	path_of(dir, directory, sizeof(directory));
+	snprintf(path, AT_BYTES, "%s/%s", directory, name);
+	return path;
+}
+
 int
-openat(int dir, const char *path, int flags,...)
+openat(int dir, const char *name, int flags,...)
 {
 	va_list		args;
 	mode_t		mode;
 	int			fd;
+	char		buffer[AT_BYTES];
+	const char *path = path_at(dir, name, buffer);
 
 	REAL(int, openat, int, const char *, int, ...);
 	va_start(args, flags);
@@ -170,8 +199,8 @@ openat(int dir, const char *path, int flags,...)
 	va_end(args);
 	if (!hook("openat", path))
 		return -1;
-	fd = real_openat(dir, path, flags, mode);
-	if (fd >= 0 && (flags & O_CREAT) != 0 && strncmp(path, "tmp/", 4) == 0)
+	fd = real_openat(dir, name, flags, mode);
+	if (fd >= 0 && (flags & O_CREAT) != 0 && strstr(path, "/tmp/") != NULL)
 	{
 		pthread_mutex_lock(&hook_mutex);
 		temporaries++;
@@ -185,12 +214,8 @@ int
 fsync(int fd)
 {
 	char		path[600];
-	char		link[64];
-	ssize_t		length;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	length = readlink(link, path, sizeof(path) - 1);
-	path[length > 0 ? length : 0] = '\0';
+	path_of(fd, path, sizeof(path));
 	if (!hook("fsync", path))
 		return -1;
 	if (strstr(path, "/wal/0") != NULL && strstr(path, ".zst") == NULL)
@@ -207,12 +232,14 @@ renameat2(int from_dir, const char *from, int to_dir, const char *to,
 		  unsigned flags)
 {
 	int			result;
+	char		buffer[AT_BYTES];
+	const char *path = path_at(to_dir, to, buffer);
 
 	REAL(int, renameat2, int, const char *, int, const char *, unsigned);
-	if (!hook("renameat2", to))
+	if (!hook("renameat2", path))
 		return -1;
 	result = real_renameat2(from_dir, from, to_dir, to, flags);
-	if (result == 0 && strncmp(to, "wal/", 4) == 0 && number_of(to) >= 0)
+	if (result == 0 && strstr(path, "/wal/0") != NULL && number_of(to) >= 0)
 	{
 		pthread_mutex_lock(&hook_mutex);
 		if (strlen(order) + 8 > sizeof(order))
@@ -224,10 +251,13 @@ renameat2(int from_dir, const char *from, int to_dir, const char *to,
 }
 
 int
-unlinkat(int dir, const char *path, int flags)
+unlinkat(int dir, const char *name, int flags)
 {
+	char		buffer[AT_BYTES];
+
 	REAL(int, unlinkat, int, const char *, int);
-	return hook("unlinkat", path) ? real_unlinkat(dir, path, flags) : -1;
+	return hook("unlinkat", path_at(dir, name, buffer)) ?
+		real_unlinkat(dir, name, flags) : -1;
 }
 
 /* ---- a data directory and what asks for it ---- */

@@ -291,7 +291,7 @@ test_order(void)
 
 	traced_push(SCENE_ABSENT, NULL);
 	staged = at("fsync:/archive/tmp/" TOKEN, 0);
-	published = at("renameat2:wal/0000000100000000/" SEG_NAME, 0);
+	published = at("renameat2:/archive/wal/0000000100000000/" SEG_NAME, 0);
 	named = at("fsync:/archive/wal/0000000100000000\n", published);
 	ok(in_order(staged, published), "the data is synced before its name");
 	ok(in_order(published, named), "then its directory");
@@ -316,11 +316,11 @@ test_order(void)
 	ok(in_order(at("fsync:/archive/wal/0000000100000000/" SEG_NAME, 0),
 				at("fsync:/archive/wal/0000000100000000\n", 0)),
 	   "what was there is synced too, data and name");
-	ok(at("renameat2:wal", 0) < 0, "and gets no new name");
+	ok(at("renameat2:/archive/wal", 0) < 0, "and gets no new name");
 
 	traced_push(SCENE_DAMAGED, NULL);
 	is_int(result.outcome, WA_PUSH_REPLACED, "replaced");
-	published = at("renameat2:wal/0000000100000000/" SEG_NAME, 0);
+	published = at("renameat2:/archive/wal/0000000100000000/" SEG_NAME, 0);
 	ok(in_order(at("fsync:/archive/damaged\n", 0), published),
 	   "a name in damaged/ is durable before the exchange");
 	ok(in_order(published, at("fsync:/archive/damaged\n", published)),
@@ -329,14 +329,14 @@ test_order(void)
 							  published)), "and so is the key");
 
 	traced_push(SCENE_NEW, NULL);
-	published = at("renameat2:archive.id", 0);
+	published = at("renameat2:/archive/archive.id", 0);
 	ok(in_order(at("fsync:/archive/tmp/" TOKEN, 0), published),
 	   "a new archive: the marker is synced before its name");
 	ok(in_order(at("fsync:/archive\n", published), at("rename:walarch.known",
 													  0)),
 	   "the marker is durable before the note of it");
 	ok(in_order(at("rename:walarch.known", 0),
-				at("renameat2:wal/0000000100000000/" SEG_NAME, 0)),
+				at("renameat2:/archive/wal/0000000100000000/" SEG_NAME, 0)),
 	   "and the note before the first object");
 	ok(in_order(at("write:/walarch.known.tmp", 0),
 				at("fsync:/walarch.known.tmp", 0)) &&

@@ -225,7 +225,7 @@ test_lock(void)
 
 	fresh();
 	must(symlink("nowhere", in_archive("prune.lock")) == 0);
-	is_code(wa_retention_lock(store, &err), WA_IO, &err,
+	is_code(wa_retention_lock(store, &err), WA_INVALID, &err,
 			"a symbolic link is none");
 	ok(!there("nowhere"), "and is not followed");
 }

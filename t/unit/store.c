@@ -315,15 +315,15 @@ test_absence(void)
 	get("wal/one", NULL, 0, 1, text, &code, &err);
 	is_code(code, WA_NOT_FOUND, &err, "also for get");
 	must(symlink("nowhere", in_store("away")) == 0);
-	is_code(wa_store_stat(store, "away/one", &stat, &err), WA_IO, &err,
+	is_code(wa_store_stat(store, "away/one", &stat, &err), WA_INVALID, &err,
 			"a first part that leads nowhere proves nothing");
 	must(symlink("/no/where", in_store("wal/away")) == 0);
-	is_code(wa_store_stat(store, "wal/away/one", &stat, &err), WA_IO, &err,
-			"nor does a later part");
-	is_code(wa_store_stat(store, "wal/away", &stat, &err), WA_IO, &err,
+	is_code(wa_store_stat(store, "wal/away/one", &stat, &err), WA_INVALID,
+			&err, "nor does a later part");
+	is_code(wa_store_stat(store, "wal/away", &stat, &err), WA_INVALID, &err,
 			"nor does a link in the place of the object");
 	get("wal/away", NULL, 0, 1, text, &code, &err);
-	is_code(code, WA_IO, &err, "also for get");
+	is_code(code, WA_INVALID, &err, "also for get");
 	must(unlink(in_store("wal/away")) == 0);
 	is_code(wa_store_remove(store, "one", &err), WA_NOT_FOUND, &err,
 			"nothing to remove");
@@ -344,7 +344,7 @@ test_absence(void)
 	wa_put_close(put);
 
 	must(symlink("loop", in_store("loop")) == 0);
-	is_code(wa_store_stat(store, "loop", &stat, &err), WA_IO, &err,
+	is_code(wa_store_stat(store, "loop", &stat, &err), WA_INVALID, &err,
 			"a link to itself is a failure");
 	must(mkdir(in_store("dir"), 0700) == 0);
 	is_code(wa_store_stat(store, "dir", &stat, &err), WA_INVALID, &err,
@@ -369,6 +369,84 @@ test_absence(void)
 		has_str(err.hint, "permission", "the hint says what to do");
 		must(chmod(in_store("closed"), 0700) == 0);
 	}
+}
+
+static WaCode
+refuse_name(void *arg, const char *name, bool is_prefix, WaError *err)
+{
+	return wa_fail(err, WA_CONFLICT, "\"%s\" was listed", name);
+}
+
+/* Nothing is done through a link, whoever made it and wherever it leads. */
+static void
+test_links(void)
+{
+	char		elsewhere[600];
+	char		text[1001];
+	WaStat		stat;
+	WaCode		code;
+	WaSwept		swept;
+	WaError		err;
+	WaPut	   *put;
+	WaPut	   *other;
+
+	open_store();
+	store_text("dir/one", "text");
+	store_text("dir/two", "text");
+	snprintf(elsewhere, sizeof(elsewhere), "%s.elsewhere", top);
+	remove_tree(elsewhere);
+	put = staged("dir/new", "text");
+	must(wa_store_stat(store, "dir/two", &stat, &err) == WA_OK);
+	must(rename(in_store("dir"), elsewhere) == 0);
+	must(symlink(elsewhere, in_store("dir")) == 0);
+
+	is_code(wa_store_stat(store, "dir/one", &stat, &err), WA_INVALID, &err,
+			"stat through a link to what was there");
+	has_str(err.message, "/dir\" is a symbolic link", "names the link");
+	has_str(err.hint, "mount --bind", "and the way out");
+	ok(!wa_error_transient(&err), "waiting does not help");
+	get("dir/one", NULL, 0, 1, text, &code, &err);
+	is_code(code, WA_INVALID, &err, "get");
+	is_code(wa_store_list(store, "dir", refuse_name, NULL, &err), WA_INVALID,
+			&err, "list");
+	is_code(wa_store_persist(store, "dir/one", &err), WA_INVALID, &err,
+			"persist");
+	is_code(wa_store_remove(store, "dir/one", &err), WA_INVALID, &err,
+			"remove");
+	is_code(wa_store_remove_prefix(store, "dir", &err), WA_INVALID, &err,
+			"remove a prefix");
+	is_code(wa_store_lock(store, "dir/lock", &err), WA_INVALID, &err, "lock");
+	is_code(wa_put_commit(put, &err), WA_INVALID, &err, "commit");
+	is_code(wa_put_set_aside(put, &stat, "aside/two", &err), WA_INVALID,
+			&err, "set aside, from there");
+	wa_put_rekey(put, "two");
+	other = staged("two", "old");
+	must(wa_put_commit(other, &err) == WA_OK);
+	wa_put_close(other);
+	must(wa_store_stat(store, "two", &stat, &err) == WA_OK);
+	is_code(wa_put_set_aside(put, &stat, "dir/aside", &err), WA_INVALID,
+			&err, "set aside, to there");
+	ok(holds("two", "old"), "which leaves the old one");
+	wa_put_close(put);
+	is_int(count_names(elsewhere), 2, "nothing was made or removed there");
+
+	must(rename(in_store("tmp"), in_store("was")) == 0);
+	must(symlink(elsewhere, in_store("tmp")) == 0);
+	is_code(wa_put_begin(store, "new", &put, &err), WA_INVALID, &err,
+			"begin, with a link for tmp/");
+	is_code(wa_store_sweep(store, NULL, 0, &swept, &err), WA_INVALID, &err,
+			"sweep");
+	is_int(count_names(elsewhere), 2, "nothing was made or removed there");
+
+	must(symlink(elsewhere, in_store("lock")) == 0);
+	is_code(wa_store_lock(store, "lock", &err), WA_INVALID, &err,
+			"a link for a lock");
+	must(mkfifo(in_store("fifo"), 0600) == 0);
+	is_code(wa_store_lock(store, "fifo", &err), WA_INVALID, &err,
+			"a FIFO for a lock");
+	must(symlink(elsewhere, in_store("prefix")) == 0);
+	is_code(wa_store_make_prefix(store, "prefix", &err), WA_INVALID, &err,
+			"a link for a prefix");
 }
 
 /* The handle stays on the directory; the path may become another. */
@@ -630,6 +708,7 @@ main(void)
 	test_set_aside();
 	test_get();
 	test_absence();
+	test_links();
 	test_handle();
 	test_list_and_remove();
 	test_many_commits();
