@@ -73,14 +73,30 @@ static const WaSinkOps delivery_ops = {
 
 /* Is the file we hold still the one under the temporary's name? */
 static bool
-still_named(const WaDelivery *self)
+still_named(const WaDelivery *self, struct stat *held)
 {
-	struct stat held;
 	struct stat named;
 
-	return fstat(self->fd, &held) == 0 &&
-		stat(self->temporary, &named) == 0 &&
-		held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+	return fstat(self->fd, held) == 0 &&
+		lstat(self->temporary, &named) == 0 &&
+		held->st_dev == named.st_dev && held->st_ino == named.st_ino;
+}
+
+/*
+ * Whoever asked by hand may have named a directory that others write to: a
+ * file that is theirs, or has another name, they could read or change later.
+ */
+static WaCode
+check_own(const WaDelivery *self, const struct stat *held, WaError *err)
+{
+	if (S_ISREG(held->st_mode) && held->st_uid == geteuid() &&
+		held->st_nlink <= 1)
+		return WA_OK;
+	wa_fail(err, WA_INVALID, "\"%s\" is not a file of ours alone",
+			self->temporary);
+	wa_hint(err, "It has the name of the temporary file. Find out who made "
+			"it, and remove it.");
+	return err->code;
 }
 
 WaCode
@@ -88,6 +104,7 @@ wa_delivery_open(const WaDestination *destination, WaBeat *beat,
 				 WaDelivery **delivery, WaError *err)
 {
 	WaDelivery *self = calloc(1, sizeof(*self));
+	struct stat held;
 
 	*delivery = NULL;
 	if (self == NULL)
@@ -125,7 +142,8 @@ wa_delivery_open(const WaDestination *destination, WaBeat *beat,
 	{
 		WA_BEAT(beat, self->fd, open(self->temporary,
 									 O_WRONLY | O_CREAT | O_CLOEXEC |
-									 O_NOFOLLOW, destination->mode));
+									 O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
+									 destination->mode));
 		if (self->fd < 0)
 		{
 			wa_fail_errno(err, errno, "could not create \"%s\"",
@@ -141,7 +159,7 @@ wa_delivery_open(const WaDestination *destination, WaBeat *beat,
 			self->fd = -1;
 			goto fail;
 		}
-		if (still_named(self))
+		if (still_named(self, &held))
 			break;
 		/* its owner renamed it between our open and our lock */
 		close(self->fd);
@@ -153,6 +171,8 @@ wa_delivery_open(const WaDestination *destination, WaBeat *beat,
 				self->temporary);
 		goto fail;
 	}
+	if (check_own(self, &held, err) != WA_OK)
+		goto fail;
 	if (ftruncate(self->fd, 0) != 0)
 	{
 		wa_fail_errno(err, errno, "could not truncate \"%s\"",
@@ -179,6 +199,7 @@ wa_delivery_sink(WaDelivery *delivery)
 WaCode
 wa_delivery_commit(WaDelivery *delivery, WaError *err)
 {
+	struct stat held;
 	int			result;
 
 	if (delivery->unnamed != NULL)
@@ -191,7 +212,7 @@ wa_delivery_commit(WaDelivery *delivery, WaError *err)
 		delivery->fd = -1;
 		return WA_OK;
 	}
-	if (!still_named(delivery))
+	if (!still_named(delivery, &held))
 		return wa_fail(err, WA_CHANGED, "\"%s\" was removed meanwhile",
 					   delivery->temporary);
 	if (delivery->still_wanted != NULL && !delivery->still_wanted())
@@ -210,10 +231,12 @@ wa_delivery_commit(WaDelivery *delivery, WaError *err)
 void
 wa_delivery_close(WaDelivery *delivery)
 {
+	struct stat held;
+
 	if (delivery == NULL)
 		return;
 	if (!delivery->committed && delivery->unnamed == NULL &&
-		still_named(delivery))
+		still_named(delivery, &held))
 		wa_beat_unlink(delivery->beat, AT_FDCWD, delivery->temporary);
 	if (delivery->fd >= 0)
 		(void) wa_beat_close(delivery->beat, delivery->fd);
