@@ -3,6 +3,31 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION walarch" to load this file. \quit
 
+-- The schema may be there already, as when a dump is restored. Whoever may
+-- create in it could have put operators and functions in the way of ours.
+DO $$
+BEGIN
+	IF EXISTS (
+		SELECT FROM pg_catalog.pg_namespace AS n
+		JOIN pg_catalog.pg_roles AS r ON r.oid = n.nspowner
+		WHERE n.nspname = 'walarch'
+		AND (NOT r.rolsuper
+			OR EXISTS (
+				SELECT FROM pg_catalog.aclexplode(n.nspacl) AS a
+				WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner)
+			OR EXISTS (
+				SELECT FROM pg_catalog.pg_depend AS d
+				WHERE d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
+				AND d.refobjid = n.oid
+				AND d.classid <> 'pg_catalog.pg_extension'::pg_catalog.regclass)))
+	THEN
+		RAISE EXCEPTION 'schema "walarch" exists and is not an empty one of a superuser alone'
+			USING ERRCODE = 'duplicate_schema',
+				  HINT = 'Look what is in it, and remove it: DROP SCHEMA walarch.';
+	END IF;
+END
+$$;
+
 COMMENT ON SCHEMA walarch IS
 'State and set-up of WAL archiving by walarch';
 
@@ -79,7 +104,7 @@ SELECT s.state,
 	   s.raw_bytes,
 	   s.stored_bytes,
 	   pg_catalog.round(s.raw_bytes::pg_catalog.numeric
-						/ NULLIF(s.stored_bytes, 0), 2) AS compression_ratio,
+						/ NULLIF(s.stored_bytes, 0)::pg_catalog.numeric, 2) AS compression_ratio,
 	   s.read_ms,
 	   s.compress_ms,
 	   s.store_ms,
@@ -437,7 +462,8 @@ COMMENT ON FUNCTION recovery_progress_record() IS
 CREATE VIEW recovery_progress AS
 SELECT p.*,
 	   CASE WHEN p.bytes_per_second > 0
-			THEN p.remaining_bytes::pg_catalog.float8 / p.bytes_per_second
+			THEN p.remaining_bytes::pg_catalog.float8
+				 / p.bytes_per_second::pg_catalog.float8
 				 * interval '1 second'
 			WHEN p.remaining_bytes = 0 THEN interval '0'
 	   END AS estimated_remaining

@@ -12,6 +12,18 @@
 #include "archive/identity.h"
 
 /*
+ * Where the extension is not, anybody who may create a schema could have one
+ * of its name, with a function that we would run.
+ */
+static const char installed[] =
+"SELECT 1 FROM pg_catalog.pg_extension AS e "
+"JOIN pg_catalog.pg_depend AS d ON d.refobjid = e.oid "
+"WHERE e.extname = 'walarch' AND d.deptype = 'e' "
+"AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass "
+"AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass "
+"AND d.objid = pg_catalog.to_regprocedure('walarch.check_setup()')";
+
+/*
  * This loads the library, too: a session that has not shows what its role or
  * its user has set, and not what the archiver goes by.  A value that was
  * rejected would count as "says nothing", which another rule could act upon.
@@ -45,6 +57,33 @@ wa_policy_same_cluster(const char *archive, uint64_t system_identifier,
 	return code;
 }
 
+/* The row of settings; the caller clears the result in any case. */
+static WaCode
+ask_rules(PGconn *connection, PGresult **result, WaError *err)
+{
+	static const char what[] =
+	"the server could not be asked for its settings";
+
+	*result = PQexec(connection, installed);
+	if (PQresultStatus(*result) != PGRES_TUPLES_OK)
+		return wa_server_fail(err, what, PQerrorMessage(connection));
+	if (PQntuples(*result) == 0)
+		return wa_server_fail(err, what, "the extension walarch is not "
+							  "installed in that database");
+	PQclear(*result);
+	*result = PQexec(connection, rejected);
+	if (PQresultStatus(*result) != PGRES_TUPLES_OK)
+		return wa_server_fail(err, what, PQerrorMessage(connection));
+	if (PQntuples(*result) > 0)
+		return wa_server_fail(err, "a setting of the server is not valid",
+							  PQgetvalue(*result, 0, 0));
+	PQclear(*result);
+	*result = PQexec(connection, query);
+	if (PQresultStatus(*result) != PGRES_TUPLES_OK || PQntuples(*result) != 1)
+		return wa_server_fail(err, what, PQerrorMessage(connection));
+	return WA_OK;
+}
+
 WaCode
 wa_policy_ask(const WaServer *server, const char *archive,
 			  WaServerPolicy *policy, WaError *err)
@@ -63,22 +102,7 @@ wa_policy_ask(const WaServer *server, const char *archive,
 					   "asked: %.700s", why.message);
 	}
 	else
-	{
-		result = PQexec(connection, rejected);
-		if (PQresultStatus(result) == PGRES_TUPLES_OK &&
-			PQntuples(result) == 0)
-		{
-			PQclear(result);
-			result = PQexec(connection, query);
-		}
-		else if (PQresultStatus(result) == PGRES_TUPLES_OK)
-			code = wa_server_fail(err, "a setting of the server is not valid",
-						PQgetvalue(result, 0, 0));
-		if (code == WA_OK && (PQresultStatus(result) != PGRES_TUPLES_OK ||
-							  PQntuples(result) != 1))
-			code = wa_server_fail(err, "the server could not be asked for its settings",
-						PQerrorMessage(connection));
-	}
+		code = ask_rules(connection, &result, err);
 	if (code == WA_OK)
 	{
 		policy->system_identifier = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
@@ -110,7 +134,7 @@ wa_policy_auto_prune(const WaServer *server, bool *wanted, WaError *err)
 	if (code != WA_OK)
 		return code;
 	/* what is no boolean was rejected by the archiver, too */
-	result = PQexec(connection, "SELECT lower(coalesce("
+	result = PQexec(connection, "SELECT pg_catalog.lower(coalesce("
 					"pg_catalog.current_setting('walarch.auto_prune', true), "
 					"'')) IN ('on', 'true', 'yes', '1', 't', 'y')");
 	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)

@@ -53,6 +53,21 @@ wa_server_fail(WaError *err, const char *what, const char *message)
 	return wa_fail(err, WA_INVALID, "%s: %s", what, line);
 }
 
+/*
+ * A role or a database may bring a search path, on which somebody else has put
+ * functions and operators before those that we mean.
+ */
+static bool
+trust_no_path(PGconn *connection)
+{
+	PGresult   *result = PQexec(connection, "SELECT pg_catalog.set_config("
+								"'search_path', '', false)");
+	bool		good = PQresultStatus(result) == PGRES_TUPLES_OK;
+
+	PQclear(result);
+	return good;
+}
+
 WaCode
 wa_server_connect(const WaServer *server, bool replication,
 				  PGconn **connection, WaError *err)
@@ -78,7 +93,8 @@ wa_server_connect(const WaServer *server, bool replication,
 	}
 	if (*connection == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory");
-	if (PQstatus(*connection) == CONNECTION_OK)
+	if (PQstatus(*connection) == CONNECTION_OK &&
+		(replication || trust_no_path(*connection)))
 		return WA_OK;
 	wa_server_fail(err, "could not connect", PQerrorMessage(*connection));
 	if (PQconnectionNeedsPassword(*connection))
