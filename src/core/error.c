@@ -9,6 +9,18 @@
 #include <stdio.h>
 #include <string.h>
 
+/*
+ * Names come from directories that others may write to: they must not end the
+ * line, nor move the cursor of whoever reads it.
+ */
+static void
+make_plain(char *text)
+{
+	for (char *c = text; *c != '\0'; c++)
+		if ((unsigned char) *c < ' ' || *c == 0x7f)
+			*c = '?';
+}
+
 WaCode
 wa_fail(WaError *err, WaCode code, const char *format,...)
 {
@@ -20,6 +32,7 @@ wa_fail(WaError *err, WaCode code, const char *format,...)
 	va_start(args, format);
 	vsnprintf(err->message, sizeof(err->message), format, args);
 	va_end(args);
+	make_plain(err->message);
 	return code;
 }
 
@@ -35,6 +48,7 @@ wa_fail_errno(WaError *err, int errno_value, const char *format,...)
 	va_start(args, format);
 	vsnprintf(err->message, sizeof(err->message), format, args);
 	va_end(args);
+	make_plain(err->message);
 
 	/* the GNU strerror_r: threads must not share strerror's buffer */
 	length = strlen(err->message);

@@ -74,8 +74,19 @@ WaCode
 wa_scratch_make(const char *below, char **path, WaError *err)
 {
 	size_t		bytes = strlen(below) + sizeof("/" PREFIX RANDOM);
+	struct stat st;
 	int			fd;
 
+	/* others could put a link in the place of a directory being removed */
+	if (stat(below, &st) == 0 && (st.st_mode & S_IWOTH) != 0 &&
+		(st.st_mode & S_ISVTX) == 0)
+	{
+		wa_fail(err, WA_INVALID, "everybody may write to \"%s\"", below);
+		wa_hint(err, "Use a directory of your own, or one with the sticky bit, "
+				"such as /tmp.");
+		*path = NULL;
+		return err->code;
+	}
 	sweep(below);
 	*path = malloc(bytes);
 	if (*path == NULL)

@@ -77,14 +77,14 @@ write_file(const char *path, const WaStatus *status)
 		snprintf(temporary, sizeof(temporary), "%s.tmp", path);
 	else
 		snprintf(temporary, sizeof(temporary), "%s.%d", path, MyProcPid);
-	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
 			  pg_file_create_mode);
 	if (fd < 0 && errno == ENOENT)
 	{
 		/* somebody has removed the directory: PostgreSQL does not need it */
 		if (mkdir("pg_stat_tmp", pg_dir_create_mode) != 0 && errno != EEXIST)
 			return false;
-		fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+		fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
 				  pg_file_create_mode);
 	}
 	if (fd < 0)

@@ -49,6 +49,11 @@ main(void)
 		ok(strcmp(wa_code_name(codes[i].code), "unknown") != 0,
 		   "it has a name");
 	}
+	wa_fail(&err, WA_INVALID, "\"%s\"", "a\nLOG:\t\033[2J\177 \303\251");
+	is_str(err.message, "\"a?LOG:??[2J? \303\251\"",
+		   "a name ends no line, and moves no cursor");
+	wa_fail_errno(&err, EIO, "\"%s\"", "a\nb");
+	ok(strchr(err.message, '\n') == NULL, "nor where a call failed");
 	for (size_t i = 0; i < sizeof(errnos) / sizeof(errnos[0]); i++)
 	{
 		wa_fail(&err, WA_INVALID, "before");
