@@ -47,6 +47,8 @@ endif
 # Bitcode is useless here, and would need clang and double the build.
 override with_llvm = no
 
+comma := ,
+
 PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 
@@ -59,8 +61,35 @@ ifneq (,$(VPATH))
 $(shell mkdir -p $(sort $(dir $(OBJS) $(CLI) $(SECOND))))
 endif
 
+# Not every PostgreSQL was built with what distributions build with, and PGXS
+# repeats how it was built. Whoever says something else is left alone; copies
+# are checked only where the compiler optimises.
+given     = $(filter $(1),$(CFLAGS) $(CPPFLAGS) $(LDFLAGS))
+optimised = $(filter-out -O -O0,$(lastword $(filter -O%,$(CFLAGS))))
+fortified = $(shell $(CC) $(CFLAGS) -dM -E -x c /dev/null 2>/dev/null | grep _FORTIFY_SOURCE)
+
+ifeq (,$(call given,-fstack-protector% -fno-stack-protector%))
+override CFLAGS += -fstack-protector-strong
+endif
+ifeq (,$(call given,-D_FORTIFY_SOURCE% -U_FORTIFY_SOURCE -fsanitize=%))
+ifneq (,$(optimised))
+ifeq (,$(fortified))
+override CPPFLAGS += -D_FORTIFY_SOURCE=2
+endif
+endif
+endif
+ifeq (,$(call given,-Wl$(comma)-z$(comma)relro -Wl$(comma)-z$(comma)norelro))
+override LDFLAGS += -Wl,-z,relro
+endif
+ifeq (,$(call given,-Wl$(comma)-z$(comma)now -Wl$(comma)-z$(comma)lazy))
+override LDFLAGS += -Wl,-z,now
+endif
+ifeq (,$(call given,-no-pie -static))
+PIE = -pie
+endif
+
 # The boundary, kept by the compiler: these files cannot see a server header.
-HARDENING := $(filter -D_FORTIFY_SOURCE=% -Wdate-time,$(CPPFLAGS))
+HARDENING := $(filter -D_FORTIFY_SOURCE=% -U_FORTIFY_SOURCE -Wdate-time,$(CPPFLAGS))
 override CFLAGS := $(filter-out $(NOT_CLANG),$(CFLAGS))
 
 $(PURE) $(CLI) $(SECOND): override CPPFLAGS = -I$(srcdir)/src -D_GNU_SOURCE $(HARDENING)
@@ -74,15 +103,14 @@ $(sort $(OBJS) $(PURE) $(CLI) $(SECOND)): $(wildcard $(SRC)src/*/*.h)
 walarch.so walarch walarch-recovery: $(SRC)Makefile
 
 walarch: $(CLI) $(PURE)
-	$(CC) $(CFLAGS) $(filter %.o,$^) $(LDFLAGS) $(LDFLAGS_EX) $(CLI_LIBS) -o $@
+	$(CC) $(CFLAGS) $(PIE) $(filter %.o,$^) $(LDFLAGS) $(LDFLAGS_EX) $(CLI_LIBS) -o $@
 
 # libpq would cost each restore_command some milliseconds of start-up.
 walarch-recovery: $(SECOND) $(filter-out src/cli/main.o,$(CLI)) $(PURE)
-	$(CC) $(CFLAGS) $(filter %.o,$^) $(LDFLAGS) $(LDFLAGS_EX) $(CLI_LIBS) -lpq -larchive -ljson-c -o $@
+	$(CC) $(CFLAGS) $(PIE) $(filter %.o,$^) $(LDFLAGS) $(LDFLAGS_EX) $(CLI_LIBS) -lpq -larchive -ljson-c -o $@
 
 # Unit tests: each t/unit/NAME.c is a program that prints TAP. A sanitized
 # variant has its objects and programs in a directory of its own.
-comma   := ,
 VARIANT  = build$(if $(SANITIZE),/$(subst $(comma),-,$(SANITIZE)))
 UNIT     = *
 UNIT_OBJECTS  = $(if $(SANITIZE),$(addprefix $(VARIANT)/,$(PURE)),$(PURE)) \

@@ -29,6 +29,7 @@ tool_packages() {
 		libarchive-dev		unpacks base backups
 		libjson-c-dev		reads their manifests
 		zstd				proves that objects open without walarch
+		binutils			nm and readelf, which look into what was built
 		xxhash				forges the digest of a base backup in a test
 		lz4					makes foreign archives for tests
 		gzip				the same
