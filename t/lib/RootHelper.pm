@@ -16,6 +16,8 @@
 #	root_do('bind', $from, $to);            # the same directory, another mount
 #	root_do('fuse', $from, $to);            # the same, and without unnamed files
 #	root_do('hang', $to); root_do('resume', $to);   # such a one answers nothing
+#	root_do('stranger', 'ask', $socket, $word);     # as another user: its answer
+#	root_do('stranger', 'squat', $socket);          # who takes the name for half a minute
 #	my $first = root_do('first', $datadir, $logfile, $postgres);    # a server as process 1
 #
 # Directories and files must lie below the temporary directory of the test run.

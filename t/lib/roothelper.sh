@@ -172,6 +172,33 @@ do_first() {
 	echo $!
 }
 
+# What another user of the machine gets from an abstract socket, or can do to it:
+# stranger ask|squat NAME [WORD]
+do_stranger() {
+	[[ $2 =~ ^walarch-[0-9a-f]+$ ]] || fail "bad socket \"$2\""
+	[[ ${3:-} =~ ^[A-Z0-9]*$ ]] || fail "bad word \"$3\""
+	case $1 in
+		ask) stranger 'connect($s, $a) or die "connect: $!\n";
+			defined send($s, $ARGV[1], 0) or do { print "refused"; exit };
+			my $in = ""; vec($in, fileno($s), 1) = 1;
+			select($in, undef, undef, 10) or do { print "silence"; exit };
+			my $got = ""; defined recv($s, $got, 100, 0) or do { print "refused"; exit };
+			print $got eq "" ? "refused" : "answer $got"' "$2" "${3:-}" ;;
+		squat) stranger 'bind($s, $a) && listen($s, 5) or die "bind: $!\n";
+			open STDOUT, ">", "/dev/null"; open STDERR, ">", "/dev/null";
+			defined(my $pid = fork) or die; exit if $pid; setsid(); sleep 30' "$2" ;;
+		*) fail "bad deed \"$1\"" ;;
+	esac
+}
+
+stranger() {
+	setpriv --reuid=nobody --regid=nogroup --clear-groups perl -e '
+		use strict; use POSIX "setsid"; use Socket;
+		alarm 30;
+		socket(my $s, AF_UNIX, SOCK_SEQPACKET, 0) or die "socket: $!\n";
+		my $a = pack("S a*", AF_UNIX, "\0$ARGV[0]"); '"$1" "${@:2}"
+}
+
 do_ro() { on_mount "$1" mount -o remount,ro; }
 do_rw() { on_mount "$1" mount -o remount,rw; }
 do_umount() { on_mount "$1" umount; }
@@ -261,6 +288,7 @@ serve() {
 		loop) [ $# = 2 ] || [ $# = 3 ] ;;
 		first) [ $# = 3 ] ;;
 		ro | rw | umount | detach | attach | freeze | thaw | kill | hang | resume | cut | power_on) [ $# = 1 ] ;;
+		stranger) [ $# = 2 ] || [ $# = 3 ] ;;
 		strace) [ $# -ge 3 ] ;;
 		*) false ;;
 	esac || { echo "error unknown request: $verb $*"; return; }
@@ -305,6 +333,7 @@ probe() {
 	if unshare --pid --fork --mount-proc true 2>/dev/null; then echo first; fi
 	rm -f "$home"/loop.*
 	rmdir "$dir"
+	if id nobody >/dev/null 2>&1 && setpriv --reuid=nobody --regid=nogroup --clear-groups true 2>/dev/null; then echo stranger; fi
 	if command -v strace >/dev/null && strace -qq -o /dev/null true 2>/dev/null; then
 		echo strace kill
 	fi
