@@ -99,7 +99,11 @@ my $group = new_primary('group', extra => [ '--wal-segsize=1', '--allow-group-ac
 switch_and_archive($group);
 my @group = ('--host', $group->host, '--port', $group->port);
 chmod 0750, archive_dir($group) or die $!;
-under(0, 'backup', '--archive', archive_dir($group), @group, '--checkpoint', 'fast', '--quiet');
+foreach my $umask (0, 077)
+{
+	under($umask, 'backup', '--archive', archive_dir($group), @group, '--checkpoint', 'fast', '--quiet');
+	under($umask, 'pin', '--archive', archive_dir($group), "pin$umask", '--lsn', '0/1000000');
+}
 is(open_to_others(archive_dir($group), 0640, 0750), '', 'a cluster that its group may read has such an archive');
 is((stat data_file($group, 'walarch.known'))[2] & 07777, 0640, 'and such a note of it');
 under(077, 'restore', '--archive', archive_dir($group), '-D', "$base/grouped", '--quiet');

@@ -160,6 +160,8 @@ wa_cli_archive_open_noted(const char *path, char *token, WaStore **store,
 
 	*store = NULL;
 	wa_cli_modes(path, &options.file_mode, &options.dir_mode);
+	/* as the server does: the group's right must not hang on who asks */
+	(void) umask(options.dir_mode == 0750 ? 027 : 077);
 	if (!wa_cli_random(options.token, WA_TOKEN_BYTES - 1))
 		return wa_fail(err, WA_IO, "could not get random numbers");
 	memcpy(token, options.token, WA_TOKEN_BYTES);
