@@ -16,6 +16,7 @@
 # WALARCH_FAULTS=N: up to N calls of each kind, the first and the last among
 # them (1: one in the middle), each with one of the errors in turn.
 # WALARCH_FAULTS=all: every call with every error.
+# WALARCH_FAULTS_ONLY=PATTERN: only the cases whose names match, such as '^get'.
 
 package Fault;
 
@@ -29,23 +30,33 @@ use WalArch;
 
 our @EXPORT = qw(
   can_fault each_fault wait_tracer fault_points fault_judge fault_options
-  fault_fired
+  fault_fired fault_wanted fault_tally
   @fault_calls @fault_errors @fault_kill
 );
 
 # What touches files. Those that no run uses have no points.
 our @fault_calls = qw(
-  openat read pread64 write pwrite64 fsync fdatasync ftruncate newfstatat
-  getdents64 link linkat rename renameat renameat2 unlink unlinkat mkdir mkdirat
-  rmdir flock fcntl
+  openat read pread64 write pwrite64 fsync fdatasync syncfs ftruncate newfstatat
+  getdents64 link linkat symlink rename renameat renameat2 unlink unlinkat mkdir
+  mkdirat rmdir chmod fchmod flock fcntl
 );
 our @fault_errors = map { "error=$_" } qw(EIO ENOSPC EDQUOT EACCES ESTALE EINTR);
 our @fault_kill = ('signal=KILL');
 
 my $turn = 0;
-my %faults;						# how many of each kind fired
 
 sub can_fault { return system('strace -qq -o /dev/null true 2>/dev/null') == 0; }
+
+# Is this case asked for?
+sub fault_wanted { return $_[0] =~ /$ENV{WALARCH_FAULTS_ONLY}/ if $ENV{WALARCH_FAULTS_ONLY}; return 1; }
+
+# How often each fault fired, for people: { 'error=EIO' => 12, ... }.
+sub fault_tally
+{
+	my ($count) = @_;
+
+	return join ', ', map { s/^error=//r . " $count->{$_}" } sort keys %$count;
+}
 
 sub all { return ($ENV{WALARCH_FAULTS} // '') eq 'all'; }
 
@@ -103,7 +114,6 @@ sub fault_judge
 	my ($name, $call, $fired, @wrong) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	$faults{$call} += $fired;
 	is(join("\n", @wrong), '', "$name: $call, $fired faults");
 	return;
 }
@@ -114,7 +124,9 @@ sub each_fault
 	my ($name, $whats, $run) = @_;
 	my $trace = PostgreSQL::Test::Utils::tempdir_short() . '/trace';
 	my $total = 0;
+	my %count;
 
+	return unless fault_wanted($name);
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	foreach my $call (@fault_calls)
 	{
@@ -130,14 +142,14 @@ sub each_fault
 			# The fast way, which strace does not know for signals.
 			($problem, my $run) = $run->(@strace, $what =~ /^error/ ? '--seccomp-bpf' : (),
 				fault_options($call, $what, $n));
-			$fired++ if fault_fired($trace);
+			if (fault_fired($trace)) { $fired++; $count{$what}++; }
 			push @wrong, "$call $n, $what: $problem" . (defined $run ? " ($run)" : '')
 			  if defined $problem;
 		}
 		fault_judge($name, $call, $fired, @wrong) if $fired || @wrong;
 		$total += $fired;
 	}
-	cmp_ok($total, '>', 5, "$name: $total faults in all");
+	cmp_ok($total, '>', 5, "$name: $total faults in all (" . fault_tally(\%count) . ')');
 	return;
 }
 
