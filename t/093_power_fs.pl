@@ -1,7 +1,8 @@
-# The power goes while a server archives a backlog to ext4, to xfs: after the
-# journal was recovered every acknowledged file is there and intact, nothing else
-# is taken for good, and archiving goes on. POWER_CUTS is how often the power
-# goes on each. (btrfs has no way to be cut off like that.)
+# The power goes while a server archives a backlog to ext4, to xfs, to btrfs:
+# after the journal was recovered every acknowledged file is there and intact,
+# nothing else is taken for good, and archiving goes on. POWER_CUTS is how often
+# the power goes on each, POWER_FS which of them. (Of btrfs it is the disk below
+# it that is cut off.)
 
 use strict;
 use warnings;
@@ -97,7 +98,7 @@ sub cut_often
 	return;
 }
 
-foreach my $type (qw(ext4 xfs))
+foreach my $type (split ' ', $ENV{POWER_FS} // 'ext4 xfs btrfs')
 {
   SKIP:
 	{

@@ -38,6 +38,7 @@ tool_packages() {
 		mount				tmpfs and loop mounts in tests (root only)
 		e2fsprogs			a file system for the loop mount
 		xfsprogs			another one, for power cuts (root only)
+		btrfs-progs			and another
 		bindfs				one that can hang, without unnamed files (root only)
 	END
 	[ "${1:-}" != ci ] || cat <<-'END'

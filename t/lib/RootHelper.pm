@@ -5,7 +5,7 @@
 #
 #	plan skip_all => 'needs root' unless root_available('loop', 'freeze');
 #	root_do('loop', $dir, 64);              # 64 MB of ext4 on $dir
-#	root_do('loop', $dir, 320, 'xfs');      # needs cut.xfs
+#	root_do('loop', $dir, 320, 'xfs');      # needs cut.xfs; btrfs: cut.btrfs
 #	root_do('cut', $dir); root_do('power_on', $dir);   # power goes, and is back
 #	root_do('tmpfs', $dir, '20M');
 #	root_do('ro', $dir); root_do('rw', $dir); root_do('umount', $dir);

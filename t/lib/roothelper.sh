@@ -51,55 +51,91 @@ do_tmpfs() {
 	chown "$user:" "$dir"
 }
 
-# loop DIR MB [ext4|xfs]
+# loop DIR MB [ext4|xfs|btrfs]
 do_loop() {
-	local dir image
+	local dir image disk=
 
 	dir=$(below_top "$1")
 	[[ $2 =~ ^[0-9]{1,5}$ ]] || fail "bad size in MB \"$2\""
 	image=$(mktemp "$home/loop.XXXXXX")
-	truncate -s "$2M" "$image"
+	case ${3:-ext4} in
+		ext4 | xfs) truncate -s "$2M" "$image" ;;
+		btrfs) disk=$(disk_for "$image" "$2"); image=$disk/image ;;
+		*) fail "bad file system \"$3\"" ;;
+	esac
 	case ${3:-ext4} in
 		ext4) mkfs.ext4 -q -F -m 0 -E nodiscard "$image" ;;
 		xfs) mkfs.xfs -q -f -K "$image" ;;
-		*) fail "bad file system \"$3\"" ;;
+		btrfs) mkfs.btrfs -q -K "$image" >/dev/null; sync -f "$image" ;;
 	esac
 	mkdir -p "$dir"
 	mount -o loop "$image" "$dir"
 	chown "$user:" "$dir"
 	chmod 0700 "$dir"
-	echo "$image $dir" >>"$home/images"
+	echo "$image $dir $disk" >>"$home/images"
 }
 
-# What a power cut does to ext4 and xfs: nothing more reaches the disk, not even
-# what waits in the journal (the ioctl SHUTDOWN with "do not flush the log").
-do_cut() {
-	local dir
+# btrfs cannot be cut off itself, but what it lies on can: an image on an ext4 of
+# its own. The loop driver makes an fsync of that file of each flush, so what
+# btrfs did not flush is lost. All of it is written, so that ext4 has to allot
+# nothing later.
+disk_for() {
+	local disk=$1.disk
 
-	dir=$(below_top "$1")
-	mountpoint -q -- "$dir" || fail "\"$dir\" is not mounted"
-	perl -e 'use Fcntl; sysopen(my $dir, $ARGV[0], O_RDONLY) or die "open: $!";
-		my $how = pack("L", 2); ioctl($dir, 0x8004587D, $how) or die "ioctl: $!"' "$dir"
+	truncate -s "$(($2 + 64))M" "$1"
+	mkfs.ext4 -q -F -m 0 -E nodiscard "$1" >&2
+	mkdir "$disk"
+	mount -o loop "$1" "$disk"
+	head -c "$2M" /dev/zero >"$disk/image"
+	sync -f "$disk/image"
+	echo "$disk"
 }
 
-# The image that belongs on a directory, for which it was made.
-image_of() {
-	local image to
+# The image that is mounted there, and the disk below it, if it has one.
+find_image() {
+	local to
 
-	while read -r image to; do
-		[ "$to" != "$1" ] || { echo "$image"; return; }
+	while read -r image to disk; do
+		[ "$to" != "$1" ] || return 0
 	done <"$home/images"
 	fail "\"$1\" has no image"
 }
 
+# The loop device of what lay on it may take a moment to let go.
+umount_disk() {
+	local try
+
+	for try in $(seq 100); do
+		! umount "$1" 2>/dev/null || return 0
+		sleep 0.1
+	done
+	umount "$1"
+}
+
+# What a power cut does: nothing more reaches the disk, not even what waits in
+# the journal (the ioctl SHUTDOWN with "do not flush the log").
+do_cut() {
+	local dir image disk
+
+	dir=$(below_top "$1")
+	mountpoint -q -- "$dir" || fail "\"$dir\" is not mounted"
+	find_image "$dir"
+	perl -e 'use Fcntl; sysopen(my $dir, $ARGV[0], O_RDONLY) or die "open: $!";
+		my $how = pack("L", 2); ioctl($dir, 0x8004587D, $how) or die "ioctl: $!"' "${disk:-$dir}"
+}
+
 # After a cut: off, and on again, which is where the journal is recovered.
 do_power_on() {
-	local dir image
+	local dir image disk
 
 	# mountpoint(1) gets no answer from a file system that was cut off
 	dir=$(below_top "$1")
-	image=$(image_of "$dir")
+	find_image "$dir"
 	umount "$dir"
+	if [ -n "$disk" ]; then
+		umount_disk "$disk"
+		mount -o loop "${disk%.disk}" "$disk"
+	fi
 	mount -o loop "$image" "$dir"
 }
 
@@ -107,10 +143,10 @@ do_power_on() {
 do_detach() { on_mount "$1" umount || on_mount "$1" umount --lazy; }
 
 do_attach() {
-	local dir image
+	local dir image disk
 
 	dir=$(below_top "$1")
-	image=$(image_of "$dir")
+	find_image "$dir"
 	! mountpoint -q -- "$dir" || fail "\"$dir\" is mounted"
 	mount -o loop "$image" "$dir"
 }
@@ -201,7 +237,16 @@ stranger() {
 
 do_ro() { on_mount "$1" mount -o remount,ro; }
 do_rw() { on_mount "$1" mount -o remount,rw; }
-do_umount() { on_mount "$1" umount; }
+do_umount() {
+	local dir image disk=
+
+	on_mount "$1" umount
+	dir=$(below_top "$1")
+	find_image "$dir" 2>/dev/null || return 0
+	grep -vxF -- "$image $dir $disk" "$home/images" >"$home/images.new" || :
+	mv "$home/images.new" "$home/images"
+	[ -z "$disk" ] || umount_disk "$disk"
+}
 do_freeze() { on_mount "$1" fsfreeze --freeze; }
 do_thaw() { on_mount "$1" fsfreeze --unfreeze; }
 
@@ -317,7 +362,7 @@ probe() {
 		! works detach "$dir" || ! works attach "$dir" || echo detach attach
 		! works umount "$dir" || echo loop
 	fi
-	for type in ext4 xfs; do
+	for type in ext4 xfs btrfs; do
 		works loop "$dir" 320 "$type" || continue
 		! works cut "$dir" || ! works power_on "$dir" || echo "cut.$type"
 		works umount "$dir" || :
@@ -331,7 +376,7 @@ probe() {
 	rm -f "$home/daemons" "$home/images"
 	rmdir "$dir.from"
 	if unshare --pid --fork --mount-proc true 2>/dev/null; then echo first; fi
-	rm -f "$home"/loop.*
+	rm -rf --one-file-system "$home"/loop.*
 	rmdir "$dir"
 	if id nobody >/dev/null 2>&1 && setpriv --reuid=nobody --regid=nogroup --clear-groups true 2>/dev/null; then echo stranger; fi
 	if command -v strace >/dev/null && strace -qq -o /dev/null true 2>/dev/null; then
