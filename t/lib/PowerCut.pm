@@ -4,6 +4,9 @@
 #	my $disk = PowerCut->new(roots => [ $archive, $datadir ]);
 #	$disk->replay($trace, $datadir, sub { my ($event, $detail) = @_; ... });
 #
+# If the trace is of two processes, a further argument tells them apart: a hash
+# of the threads of one of them.
+#
 # The model grants what POSIX grants and no more: the bytes of a file are certain
 # up to its last fsync, each change of a directory up to the last fsync of that
 # directory, and an fsync covers what had returned before it was entered. Anything
@@ -24,6 +27,20 @@ use WalArch;
 # What nobody promises anything about: it is there or not at random, so that it
 # does not use up the combinations.
 my $unpromised = qr/^(?:tmp\/|.*\.tmp$)/;
+
+# Trees have keys in place of bytes: there are many trees, and few bytes.
+my %bytes_of;
+
+sub keep_bytes
+{
+	my ($bytes) = @_;
+	my $key = md5_hex($bytes);
+
+	$bytes_of{$key} //= $bytes;
+	return $key;
+}
+
+sub bytes { return $bytes_of{ $_[0] }; }
 
 sub new
 {
@@ -95,6 +112,24 @@ sub lookup
 	return defined $name ? $self->{nodes}[$dir]{now}{$name} : $dir;
 }
 
+# The bytes of a file, "now" or at its last fsync ("base").
+sub change
+{
+	my ($self, $id, $which, $bytes) = @_;
+
+	$self->{nodes}[$id]{$which} = $bytes;
+	delete $self->{nodes}[$id]{"key of $which"};
+	return;
+}
+
+sub key_of_bytes
+{
+	my ($self, $id, $which) = @_;
+	my $node = $self->{nodes}[$id];
+
+	return $node->{"key of $which"} //= keep_bytes($node->{$which});
+}
+
 # Give a name in a directory to a node, or take it away.
 sub set
 {
@@ -157,23 +192,29 @@ sub events
 }
 
 # Play a trace; after each call that changed something, and each time PostgreSQL
-# is told that a file is archived, the observer is called: ('change', call) or
-# ('done', name of the file).
+# is told that a file is archived, the observer is called: ('change', call, paths)
+# or ('done', name of the file); and before something goes to standard output, of
+# any process but that of the given threads: ('said', text).
 sub replay
 {
-	my ($self, $file, $cwd, $observer) = @_;
+	my ($self, $file, $cwd, $observer, $threads) = @_;
 	my %covered;
 
 	foreach my $event (events($file))
 	{
 		my ($moment, $pid, $call, $args, $result) = @$event;
+		my $one = $threads && $threads->{$pid} ? 'fds' : 'fds of another';
+
+		$self->{open} = $self->{$one} //= {};
 		my ($fd) = ($args->[0] // '') =~ /^(\d+)(?:<|$)/;
 
 		if ($moment eq 'enter')
 		{
 			my $id = defined $fd && $call =~ /^f(?:data)?sync$/ ? $self->of_fd($args->[0]) : undef;
 
-			delete $self->{fds}{$fd} if $call eq 'close' && defined $fd;
+			delete $self->{open}{$fd} if $call eq 'close' && defined $fd;
+			$observer->('said', text($args->[1]) =~ s/^"|"$//gr)
+			  if $call eq 'write' && $fd eq '1' && $one ne 'fds';
 			$covered{$pid} = defined $id ? [ $id, $self->reach($id) ] : undef;
 			if ($call =~ /^rename/ && (my ($from) = grep { text($_) =~ /\.ready"$/ } @$args))
 			{
@@ -182,7 +223,8 @@ sub replay
 			next;
 		}
 		next if $result < 0;
-		$observer->('change', $call) if $self->apply($call, $args, $result, $cwd, $covered{$pid});
+		$observer->('change', $call, map { text($_) =~ /^"(.*)"$/s } @$args)
+		  if $self->apply($call, $args, $result, $cwd, $covered{$pid});
 	}
 	return;
 }
@@ -192,7 +234,7 @@ sub of_fd
 	my ($self, $argument) = @_;
 	my ($fd, $path) = $argument =~ /^(\d+)(?:<(.*)>)?/ or return;
 
-	return $self->{fds}{$fd} // (defined $path ? $self->lookup(text($path)) : undef);
+	return $self->{open}{$fd} // (defined $path ? $self->lookup(text($path)) : undef);
 }
 
 # How far an fsync that is entered now reaches.
@@ -221,23 +263,24 @@ sub apply
 			$self->set($path, $id);
 		}
 		return unless defined $id;
-		$self->{fds}{$result} = $id;
-		$self->{at}{$result} = 0;
-		$self->{nodes}[$id]{now} = '' if $args->[2] =~ /O_TRUNC/;
+		$self->{open}{$result} = $id;
+		$self->{open}{"offset of $result"} = 0;
+		$self->change($id, now => '') if $args->[2] =~ /O_TRUNC/;
 		return $args->[2] =~ /O_CREAT|O_TRUNC/;
 	}
 	if ($call eq 'write' || $call eq 'pwrite64')
 	{
 		my ($fd) = $args->[0] =~ /^(\d+)/;
-		my $id = $self->{fds}{$fd} // return;
+		my $id = $self->{open}{$fd} // return;
 		my ($bytes) = $args->[1] =~ /^"(.*)"$/ or die 'the trace lacks bytes that were written';
-		my $at = $call eq 'write' ? $self->{at}{$fd} : $args->[3];
+		my $at = $call eq 'write' ? $self->{open}{"offset of $fd"} : $args->[3];
+		my $now = $self->{nodes}[$id]{now};
 
 		$bytes = substr(text($bytes), 0, $result);
-		$self->{nodes}[$id]{now} .= "\0" x ($at - length $self->{nodes}[$id]{now})
-		  if $at > length $self->{nodes}[$id]{now};
-		substr($self->{nodes}[$id]{now}, $at, $result) = $bytes;
-		$self->{at}{$fd} += $result if $call eq 'write';
+		$now .= "\0" x ($at - length $now) if $at > length $now;
+		substr($now, $at, $result) = $bytes;
+		$self->change($id, now => $now);
+		$self->{open}{"offset of $fd"} += $result if $call eq 'write';
 		return 1;
 	}
 	if ($call =~ /^f(?:data)?sync$/)
@@ -255,7 +298,7 @@ sub apply
 		}
 		else
 		{
-			$node->{base} = $reach;
+			$self->change($id, base => $reach);
 		}
 		return 1;
 	}
@@ -381,7 +424,7 @@ sub lost
 	return ($base, substr($now, 0, $half), "\0" x length $now)[ int rand 3 ];
 }
 
-# What lies below a root, path to bytes (undef: a directory).
+# What lies below a root, path to the key of its bytes (undef: a directory).
 sub tree
 {
 	my ($self, $root, $chosen) = @_;
@@ -410,8 +453,9 @@ sub tree
 				next;
 			}
 			$tree{"$prefix$name"} =
-			  ($chosen->{"bytes $entries{$name}"} // 0)
-			  || $file->{base} eq $file->{now} ? $file->{now} : lost($file->{base}, $file->{now});
+			  ($chosen->{"bytes $entries{$name}"} // 0) || $file->{base} eq $file->{now}
+			  ? $self->key_of_bytes($entries{$name}, 'now')
+			  : keep_bytes(lost($file->{base}, $file->{now}));
 		}
 	};
 	$walk->($self->{top}{$root}, '');
@@ -423,7 +467,7 @@ sub key_of
 {
 	my ($tree) = @_;
 
-	return md5_hex(join "\0", map { "$_=" . (defined $tree->{$_} ? md5_hex($tree->{$_}) : '') } sort keys %$tree);
+	return md5_hex(join "\0", map { "$_=" . ($tree->{$_} // '') } sort keys %$tree);
 }
 
 # Make such a tree in an empty directory.
@@ -439,7 +483,7 @@ sub build
 		}
 		else
 		{
-			write_binary("$dir/$path", $tree->{$path});
+			write_binary("$dir/$path", bytes($tree->{$path}));
 			chmod 0600, "$dir/$path";
 		}
 	}

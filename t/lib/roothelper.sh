@@ -264,12 +264,16 @@ strace_arguments() {
 	done
 }
 
-# strace PID OUTFILE -- ARGS...: attached when the reply comes.
+# strace PID[,PID] OUTFILE -- ARGS...: attached when the reply comes.
 do_strace() {
-	local target=$1 out note pid try attached=
+	local target out note pid try attached= targets
 
-	[[ $target =~ ^[0-9]+$ ]] && [ "$(stat -c %U "/proc/$target" 2>/dev/null)" = "$user" ] ||
-		fail "process $target is not one of $user's"
+	IFS=, read -r -a targets <<<"$1"
+	for target in "${targets[@]}"; do
+		[[ $target =~ ^[0-9]+$ ]] && [ "$(stat -c %U "/proc/$target" 2>/dev/null)" = "$user" ] ||
+			fail "process $target is not one of $user's"
+	done
+	target=$1
 	out=$(below_top "$2")
 	[ "${3:-}" = -- ] || fail "usage: strace PID OUTFILE -- ARGS..."
 	shift 3
@@ -279,7 +283,7 @@ do_strace() {
 	strace -o "$out" -p "$target" "$@" 2>"$note" >/dev/null </dev/null &
 	pid=$!
 	for try in $(seq 100); do
-		! grep -q attached "$note" || attached=yes
+		[ "$(grep -c attached "$note")" -lt ${#targets[@]} ] || attached=yes
 		[ -z "$attached" ] || break
 		kill -0 "$pid" 2>/dev/null || fail "strace: $(tail -n 1 "$note")"
 		sleep 0.1
