@@ -248,6 +248,8 @@ foreach my $case ([ 'backup', \@fault_errors ], [ 'backup, killed', \@fault_kill
 		my $told = "$exit " . brief($message);
 		my @there = advertised();
 		my @wrong = map { flaws_of($_) } @there;
+
+		wait_archived($primary);	# what the archiver is at has a temporary, too
 		my @left = temporary_files($archive);
 
 		@left = lasting(@left) if $whats == \@fault_errors;
