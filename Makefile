@@ -116,7 +116,7 @@ UNIT     = *
 UNIT_OBJECTS  = $(if $(SANITIZE),$(addprefix $(VARIANT)/,$(PURE)),$(PURE)) \
 				$(addprefix $(VARIANT)/,$(call objects,t/lib/*.c))
 UNIT_PROGRAMS = $(patsubst t/unit/%.c,$(VARIANT)/unit/%,$(call sources,$(UNIT:%=t/unit/%.c)))
-FAULT_PROGRAMS = $(addprefix $(VARIANT)/unit/,push_fault fetch retention)
+FAULT_PROGRAMS = $(addprefix $(VARIANT)/unit/,push_fault fetch retention recovery_fault)
 UNIT_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/t/lib -I$(srcdir)/t/fault -D_GNU_SOURCE
 UNIT_CFLAGS   = -g $(if $(SANITIZE),-O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all,-O2) \
 				-fno-omit-frame-pointer $(WARNINGS)
@@ -136,6 +136,16 @@ $(VARIANT)/unit/%: $(VARIANT)/t/unit/%.o $(UNIT_OBJECTS)
 
 # In these the n-th system call fails.
 $(FAULT_PROGRAMS): $(VARIANT)/t/fault/faults.o
+
+# In this one that of the second program, to which another libpq speaks.
+RECOVERED = $(filter-out src/cli/main.o $(addprefix src/recovery/,main.o cmd_drill.o \
+			  cmd_restore.o drill_%.o instance.o),$(CLI) $(SECOND))
+$(VARIANT)/unit/recovery_fault: $(VARIANT)/t/fault/canned.o \
+		$(if $(SANITIZE),$(addprefix $(VARIANT)/,$(RECOVERED)),$(RECOVERED))
+$(VARIANT)/unit/recovery_fault: CLI_LIBS += -larchive -ljson-c
+$(VARIANT)/t/fault/canned.o $(VARIANT)/t/unit/recovery_fault.o \
+	$(addprefix $(VARIANT)/,$(RECOVERED)): \
+	UNIT_CPPFLAGS += -I$(includedir) -DWA_VERSION='"$(WA_VERSION)"'
 
 .PRECIOUS: $(VARIANT)/%.o build/fuzz/%.o
 .PHONY: unit unit-programs fuzz fuzz-programs

@@ -12,12 +12,25 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "fixture.h"
 
-Fault		fault;
+/* until there is shared memory, which is before main() */
+static Fault at_first;
+Fault	   *fault_shared = &at_first;
+
+static void __attribute__((constructor))
+share(void)
+{
+	void	   *memory = mmap(NULL, sizeof(Fault), PROT_READ | PROT_WRITE,
+							  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory != MAP_FAILED)
+		fault_shared = memory;
+}
 
 const FaultKind fault_kinds[FAULT_KINDS] = {
 	{"EIO", EIO},
@@ -32,7 +45,9 @@ const FaultKind fault_kinds[FAULT_KINDS] = {
 void
 fault_begin(int n, int fail_with)
 {
-	fault.trace[0] = '\0';
+	memset(fault.trace, 0, fault.trace_bytes < sizeof(fault.trace) ?
+		   fault.trace_bytes : sizeof(fault.trace));
+	fault.trace_bytes = 0;
 	fault.failed_call[0] = '\0';
 	fault.fired = false;
 	fault.cut = false;
@@ -53,7 +68,7 @@ fault_end(void)
 static const char *
 path_of(int fd)
 {
-	static char path[600];
+	static __thread char path[600];
 	char		link[64];
 	ssize_t		length;
 
@@ -65,26 +80,45 @@ path_of(int fd)
 	return path;
 }
 
+static void
+note(const char *call, const char *what)
+{
+	char		line[700];
+	size_t		length = (size_t) snprintf(line, sizeof(line), "%.30s:%.600s\n",
+										   call, what);
+	size_t		at = atomic_fetch_add(&fault.trace_bytes, length);
+
+	if (at + length < sizeof(fault.trace))
+		memcpy(fault.trace + at, line, length);
+}
+
+/* Is it this one's turn?  Threads and processes count together. */
+static bool
+counts_down(void)
+{
+	int			left = atomic_load(&fault.countdown);
+
+	while (left > 0)
+		if (atomic_compare_exchange_weak(&fault.countdown, &left, left - 1))
+			return left == 1;
+	return false;
+}
+
 /* Count one operation; false when it is to fail, with errno set. */
 static bool
 step(const char *call, const char *what)
 {
-	size_t		length = strlen(fault.trace);
-
 	if (!fault.active)
 		return true;
-	snprintf(fault.trace + length, sizeof(fault.trace) - length, "%s:%s\n",
-			 call, what);
+	note(call, what);
 	if (fault.refuse != NULL && strcmp(call, fault.refuse) == 0)
 	{
 		errno = EINVAL;
 		return false;
 	}
-	if (fault.countdown == 0)
+	if (!counts_down())
 		return !(fault.fired && fault.and_all_later) ||
 			(errno = fault.fail_with, false);
-	if (--fault.countdown > 0)
-		return true;
 	fault.fired = true;
 	snprintf(fault.failed_call, sizeof(fault.failed_call), "%s", call);
 	if (fault.cancel_at != NULL)
@@ -102,13 +136,10 @@ step(const char *call, const char *what)
 static size_t
 transfer(size_t length)
 {
-	bool		cut = fault.active && fault.fired && !fault.cut &&
+	bool		cut = fault.active && fault.fired &&
 		fault.fail_with == FAULT_SHORT && length > 1;
 
-	if (!cut)
-		return length;
-	fault.cut = true;
-	return length / 2;
+	return cut && !atomic_exchange(&fault.cut, true) ? length / 2 : length;
 }
 
 /* A name in a directory that was opened, for the trace. */
@@ -160,6 +191,65 @@ openat(int dir, const char *path, int flags,...)
 	return step("openat", path_at(dir, path)) ? real_openat(dir, path, flags, mode) : -1;
 }
 
+/* Under these names libraries know them. */
+int
+open64(const char *path, int flags,...)
+{
+	va_list		args;
+	mode_t		mode;
+
+	REAL(int, open64, const char *, int, ...);
+	va_start(args, flags);
+	mode = mode_arg(flags, args);
+	va_end(args);
+	return step("open", path) ? real_open64(path, flags, mode) : -1;
+}
+
+int
+openat64(int dir, const char *path, int flags,...)
+{
+	va_list		args;
+	mode_t		mode;
+
+	REAL(int, openat64, int, const char *, int, ...);
+	va_start(args, flags);
+	mode = mode_arg(flags, args);
+	va_end(args);
+	return step("openat", path) ? real_openat64(dir, path, flags, mode) : -1;
+}
+
+/* Whatever it says, the descriptor is gone. */
+int
+close(int fd)
+{
+	int			errno_value;
+	int			result;
+
+	REAL(int, close, int);
+	if (!fault.closes || step("close", ""))
+		return real_close(fd);
+	errno_value = errno;
+	result = real_close(fd);
+	if (result == 0)
+		errno = errno_value;
+	return -1;
+}
+
+/* Stands for the writes of a stream, which nothing can stand in front of. */
+int
+fclose(FILE *stream)
+{
+	int			errno_value;
+
+	REAL(int, fclose, FILE *);
+	if (!fault.closes || step("fclose", ""))
+		return real_fclose(stream);
+	errno_value = errno;
+	(void) real_fclose(stream);
+	errno = errno_value;
+	return EOF;
+}
+
 ssize_t
 read(int fd, void *data, size_t length)
 {
@@ -195,11 +285,17 @@ write(int fd, const void *data, size_t length)
 	}
 }
 
+/* The disk is not asked: it has others to serve, and nobody cuts its power. */
 int
 fsync(int fd)
 {
-	REAL(int, fsync, int);
-	return step("fsync", fault.active ? path_of(fd) : "") ? real_fsync(fd) : -1;
+	return step("fsync", fault.active ? path_of(fd) : "") ? 0 : -1;
+}
+
+int
+syncfs(int fd)
+{
+	return step("syncfs", "") ? 0 : -1;
 }
 
 int
@@ -242,6 +338,41 @@ mkdirat(int dir, const char *path, mode_t mode)
 {
 	REAL(int, mkdirat, int, const char *, mode_t);
 	return step("mkdirat", path_at(dir, path)) ? real_mkdirat(dir, path, mode) : -1;
+}
+
+int
+mkdir(const char *path, mode_t mode)
+{
+	REAL(int, mkdir, const char *, mode_t);
+	return step("mkdir", path) ? real_mkdir(path, mode) : -1;
+}
+
+int
+symlink(const char *to, const char *path)
+{
+	REAL(int, symlink, const char *, const char *);
+	return step("symlink", path) ? real_symlink(to, path) : -1;
+}
+
+int
+unlink(const char *path)
+{
+	REAL(int, unlink, const char *);
+	return step("unlink", path) ? real_unlink(path) : -1;
+}
+
+int
+chmod(const char *path, mode_t mode)
+{
+	REAL(int, chmod, const char *, mode_t);
+	return step("chmod", path) ? real_chmod(path, mode) : -1;
+}
+
+int
+fchmod(int fd, mode_t mode)
+{
+	REAL(int, fchmod, int, mode_t);
+	return step("fchmod", "") ? real_fchmod(fd, mode) : -1;
 }
 
 int

@@ -4,12 +4,13 @@
  *	  n = 1, 2, 3 ... until nothing failed.
  *
  * The calls of the C library that touch files are defined here in front of
- * it, in whatever program is linked with this.  They do as always until
- * fault.active.
+ * it, in whatever program is linked with this, for its libraries as well.  They
+ * do as always until fault.active.  Processes that the program forks count along.
  */
 #ifndef FAULTS_H
 #define FAULTS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "store/beat.h"
@@ -20,18 +21,22 @@
 typedef struct Fault
 {
 	bool		active;			/* count and trace */
-	int			countdown;		/* the operation to fail; 0: none */
+	atomic_int	countdown;		/* the operation to fail; 0: none */
 	bool		and_all_later;	/* the disk is gone from then on */
 	int			fail_with;		/* an errno, or FAULT_SHORT */
+	bool		closes;			/* count what closes files, too */
 	WaBeat	   *cancel_at;		/* instead of failing: the waiter gives up */
 	const char *refuse;			/* a call this file system does not have */
-	bool		fired;
-	bool		cut;			/* a transfer was cut short */
+	atomic_bool fired;
+	atomic_bool cut;			/* a transfer was cut short */
 	char		failed_call[32];
+	atomic_size_t trace_bytes;
 	char		trace[40000];	/* "call:path" in order, a line each */
 } Fault;
 
-extern Fault fault;
+/* In memory that forked processes share. */
+extern Fault *fault_shared;
+#define fault	(*fault_shared)
 
 /* What calls fail with. */
 #define FAULT_KINDS		7
