@@ -280,6 +280,29 @@ find_missing(Taking *self, uint64_t *segno, WaWalName *name, bool *missing,
 	return WA_OK;
 }
 
+/*
+ * It is there, and whoever archived it may not have synced its name yet: what
+ * this backup says of itself must not be durable before.
+ */
+static WaCode
+persist_wal(Taking *self, WaError *err)
+{
+	const WaBaseBackup *backup = &self->backup;
+	uint32_t	segment_bytes = self->marker.segment_bytes;
+
+	for (uint64_t segno = backup->start_lsn / segment_bytes;
+		 segno <= (backup->stop_lsn - 1) / segment_bytes; segno++)
+	{
+		char		key[WA_KEY_BYTES];
+		WaWalName	name;
+
+		wa_layout_segment(backup->start_tli, segno, segment_bytes, &name, key);
+		if (wa_store_persist(self->store, key, err) != WA_OK)
+			return err->code;
+	}
+	return WA_OK;
+}
+
 static WaCode
 wait_for_wal(Taking *self, WaError *err)
 {
@@ -297,7 +320,7 @@ wait_for_wal(Taking *self, WaError *err)
 		if (find_missing(self, &segno, &name, &missing, err) != WA_OK)
 			return err->code;
 		if (!missing)
-			return WA_OK;
+			return persist_wal(self, err);
 		now_ms = wa_cli_now_ms();
 		if ((int64_t) (now_ms - begun_ms) * 1000 >= options->wal_timeout_us)
 			break;

@@ -197,6 +197,7 @@ test_order(void)
 		WA_BASE_MAIN, "16384.tar.zst", WA_BASE_MANIFEST
 	};
 	long		advertised;
+	long		wal;
 
 	no_backup();
 	fault_begin(0, 0);
@@ -220,6 +221,17 @@ test_order(void)
 					named);
 		ok(synced > named && synced < advertised,
 		   "%s and its name are durable before", parts[i]);
+	}
+	for (int i = 2; i <= 3; i++)
+	{
+		char		line[200];
+
+		snprintf(line, sizeof(line), "fsync:/archive/wal/0000000100000000/"
+				 "00000001000000000000000%d.zst\n", i);
+		wal = at(line, 0);
+		ok(wal >= 0 && wal < advertised, "so is WAL that it needs");
+		wal = at("fsync:/archive/wal/0000000100000000\n", wal);
+		ok(wal >= 0 && wal < advertised, "with its name");
 	}
 }
 
