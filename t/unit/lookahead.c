@@ -1805,13 +1805,14 @@ count_threads_before(void)
 	threads_before = count_threads();
 }
 
-/* An argument is another seed for what is played at random. */
+/* Arguments: another seed for what is played at random, and how many steps. */
 int
 main(int argc, char **argv)
 {
 	scratch();
 	count_threads_before();
-	alarm(600);					/* whatever hangs ends here */
+	/* whatever hangs ends here */
+	alarm(600 + (argc > 2 ? (unsigned) atoi(argv[2]) / 10 : 0));
 	test_order();
 	test_window();
 	test_level();
@@ -1827,7 +1828,8 @@ main(int argc, char **argv)
 	test_hanging();
 	test_close();
 	test_sweep();
-	test_random(3000, argc > 1 ? strtoull(argv[1], NULL, 10) : 4711);
+	test_random(argc > 2 ? atoi(argv[2]) : 3000,
+				argc > 1 ? strtoull(argv[1], NULL, 10) : 4711);
 	test_streamed();
 	wa_archive_close(archive);
 	return done_testing();

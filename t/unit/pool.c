@@ -568,8 +568,186 @@ test_churn(void)
 	ok(becomes(&workspaces, 0), "all workers are gone");
 }
 
+/* ---- a driver that does anything in any order ------------------------------- */
+
+#define PLAYED		12
+
+typedef struct Played
+{
+	WaTask		task;
+	atomic_int	state;			/* 0 free, 1 handed over, 2 run, 3 released */
+	atomic_int	runs;
+	atomic_int	releases;
+	bool		slow;
+	bool		in_call;
+	bool		given_up;
+} Played;
+
+static atomic_bool held;		/* what is slow stays until that is over */
+static atomic_int broken;
+static uint64_t random_state;
+
+static int
+random_to(int most)
+{
+	random_state = random_state * UINT64_C(6364136223846793005) +
+		UINT64_C(1442695040888963407);
+	return (int) (random_state >> 33) % most;
+}
+
+static void
+played_run(WaTask *task, WaWorker *worker)
+{
+	Played	   *self = (Played *) task;
+
+	if (worker->workspace == NULL)
+	{
+		worker->workspace = malloc(1);
+		worker->workspace_close = close_workspace;
+		atomic_fetch_add(&workspaces, 1);
+	}
+	if (self->in_call)
+		(void) wa_beat_begin(&worker->beat);
+	while (self->slow && atomic_load(&held))
+		usleep(200);
+	if (self->in_call)
+		wa_beat_end(&worker->beat);
+	atomic_fetch_add(&self->runs, 1);
+}
+
+static void
+played_release(WaTask *task)
+{
+	Played	   *self = (Played *) task;
+
+	if (atomic_fetch_add(&self->releases, 1) != 0)
+		atomic_fetch_add(&broken, 1);
+	/* from here on it may be used again */
+	atomic_store(&self->state, 3);
+}
+
+/*
+ * Hand over, watch, give up, hold what is slow, close and open: whatever the
+ * order, each task is run once and the opener's again, or released once.
+ */
+static void
+test_random(int steps, uint64_t seed)
+{
+	static Played jobs[PLAYED];
+	WaPool	   *pool = NULL;
+	WaError		err;
+	uint64_t	clock = 1;
+	int			done = 0;
+	int			given_up = 0;
+	int			refused = 0;
+
+	random_state = seed;
+	atomic_store(&workspaces, 0);
+	for (int step = 0; step < steps; step++)
+	{
+		Played	   *job = &jobs[random_to(PLAYED)];
+		int			what = random_to(100);
+
+		if (pool == NULL)
+		{
+			pool = wa_pool_open(1 + random_to(4));
+			must(pool != NULL);
+		}
+		clock += (uint64_t) random_to(30);
+		if (atomic_load(&job->state) == 3)
+		{
+			/* what was given up is run at most once, and released once */
+			if (atomic_load(&job->runs) > 1 || !job->given_up)
+				atomic_fetch_add(&broken, 1);
+			atomic_store(&job->state, 0);
+		}
+		if (what < 50 && atomic_load(&job->state) == 0)
+		{
+			WaCode		code;
+
+			memset(&job->task, 0, sizeof(job->task));
+			job->task.run = played_run;
+			job->task.release = played_release;
+			atomic_store(&job->runs, 0);
+			atomic_store(&job->releases, 0);
+			job->slow = random_to(6) == 0;
+			job->in_call = random_to(3) > 0;
+			job->given_up = false;
+			atomic_store(&job->state, 1);
+			code = what < 30 ? wa_pool_submit(pool, &job->task, &err) :
+				what < 40 ? wa_pool_submit_first(pool, &job->task, &err) :
+				wa_pool_submit_patient(pool, &job->task, &err);
+			if (code != WA_OK)
+			{
+				refused++;
+				atomic_store(&job->state, 0);
+			}
+		}
+		else if (what < 85 && atomic_load(&job->state) == 1 &&
+				 !job->given_up)
+		{
+			WaTaskState state = wa_pool_watch(pool, &job->task, clock, 50);
+
+			if (state == WA_TASK_DONE)
+			{
+				if (atomic_load(&job->runs) != 1 ||
+					atomic_load(&job->releases) != 0)
+					atomic_fetch_add(&broken, 1);
+				atomic_store(&job->state, 0);
+				done++;
+			}
+			else if (state == WA_TASK_STUCK || random_to(20) == 0)
+			{
+				job->given_up = true;
+				if (wa_pool_abandon(pool, &job->task))
+					given_up++;
+				else
+				{
+					job->given_up = false;
+					done++;
+					atomic_store(&job->state, 0);
+				}
+			}
+		}
+		else if (what < 90)
+			atomic_store(&held, random_to(2) == 0);
+		else if (what < 95)
+			wa_pool_drain_events(pool);
+		else if (what == 95)
+		{
+			/* nobody watches any more: all of them are given up */
+			for (int i = 0; i < PLAYED; i++)
+				if (atomic_load(&jobs[i].state) == 1 && !jobs[i].given_up)
+				{
+					jobs[i].given_up = true;
+					if (!wa_pool_abandon(pool, &jobs[i].task))
+						atomic_store(&jobs[i].state, 0);
+				}
+			wa_pool_close(pool, random_to(2) == 0 ? 0 : 20);
+			pool = NULL;
+		}
+		if (random_to(50) == 0)
+			usleep(500);
+	}
+	atomic_store(&held, false);
+	for (int i = 0; i < PLAYED && pool != NULL; i++)
+		if (atomic_load(&jobs[i].state) == 1 && !jobs[i].given_up &&
+			!wa_pool_abandon(pool, &jobs[i].task))
+			atomic_store(&jobs[i].state, 0);
+	wa_pool_close(pool, 20000);
+	for (int i = 0; i < PLAYED; i++)
+		if (atomic_load(&jobs[i].state) != 0)
+			ok(becomes(&jobs[i].state, 3), "what was given up is released");
+	is_int(atomic_load(&broken), 0, "%d steps, seed %llu: %d done, %d given "
+		   "up, %d refused: each run or released, once", steps,
+		   (unsigned long long) seed, done, given_up, refused);
+	ok(done > steps / 50 && given_up > steps / 500, "many of both");
+	ok(becomes(&workspaces, 0), "all workers are gone");
+}
+
+/* Arguments: a seed for what is played at random, and how many steps. */
 int
-main(void)
+main(int argc, char **argv)
 {
 	test_simple();
 	test_many();
@@ -582,5 +760,7 @@ main(void)
 	test_close();
 	test_release_hangs();
 	test_churn();
+	test_random(argc > 2 ? atoi(argv[2]) : 20000,
+				argc > 1 ? strtoull(argv[1], NULL, 10) : 4711);
 	return done_testing();
 }
