@@ -741,7 +741,7 @@ test_random(int steps, uint64_t seed)
 	is_int(atomic_load(&broken), 0, "%d steps, seed %llu: %d done, %d given "
 		   "up, %d refused: each run or released, once", steps,
 		   (unsigned long long) seed, done, given_up, refused);
-	ok(done > steps / 50 && given_up > steps / 500, "many of both");
+	ok(done > 0 && given_up > 0, "both happened");
 	ok(becomes(&workspaces, 0), "all workers are gone");
 }
 
