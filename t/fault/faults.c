@@ -146,7 +146,7 @@ transfer(size_t length)
 static const char *
 path_at(int dir, const char *name)
 {
-	static char path[1300];
+	static __thread char path[1300];
 
 	if (!fault.active || dir == AT_FDCWD || name[0] == '/')
 		return name;

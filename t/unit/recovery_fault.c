@@ -197,31 +197,31 @@ test_order(void)
 		WA_BASE_MAIN, "16384.tar.zst", WA_BASE_MANIFEST
 	};
 	long		advertised;
+	long		named = -1;
+	long		synced;
 	long		wal;
 
 	no_backup();
 	fault_begin(0, 0);
 	must(backup() == 0);
 	fault_end();
-	advertised = at("renameat2:base/000000010000000000000002.00000028/backup\n",
-					0);
-	ok(advertised > 200 &&
-	   at("fsync:/archive/tmp/", advertised - 200) < advertised,
-	   "what offers a backup is synced before its name");
+	advertised = at("renameat2:/archive/base/000000010000000000000002.00000028"
+					"/backup\n", 0);
 	for (int i = 0; i < 3; i++)
 	{
 		char		line[200];
-		long		named;
-		long		synced;
 
-		snprintf(line, sizeof(line), "renameat2:base/000000010000000000000002"
-				 ".00000028/%s\n", parts[i]);
+		snprintf(line, sizeof(line), "renameat2:/archive/base/"
+				 "000000010000000000000002.00000028/%s\n", parts[i]);
 		named = at(line, 0);
 		synced = at("fsync:/archive/base/000000010000000000000002.00000028\n",
 					named);
 		ok(synced > named && synced < advertised,
 		   "%s and its name are durable before", parts[i]);
 	}
+	synced = at("fsync:/archive/tmp/", named);
+	ok(synced > named && synced < advertised,
+	   "what offers a backup is synced before its name");
 	for (int i = 2; i <= 3; i++)
 	{
 		char		line[200];
