@@ -114,6 +114,7 @@ set_environment() {
 	pgxs=$("$pg_config" --pgxs)
 	pgxs=${pgxs%/makefiles/*}
 	export LANG=C.UTF-8 LC_ALL=C.UTF-8
+	export PGCTLTIMEOUT=180		# as PostgreSQL::Test waits for anything
 	export PATH=$tree_bin:$PATH
 	export PERL5LIB=$pgxs/test/perl:$work/src/t/lib
 	export PG_REGRESS=$pgxs/test/regress/pg_regress
