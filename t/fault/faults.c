@@ -187,7 +187,9 @@ int
 fsync(int fd)
 {
 	REAL(int, fsync, int);
-	return step("fsync", fault.active ? path_of(fd) : "") ? real_fsync(fd) : -1;
+	if (!step("fsync", fault.active ? path_of(fd) : ""))
+		return -1;
+	return fault.no_sync ? 0 : real_fsync(fd);
 }
 
 int

@@ -25,6 +25,7 @@ typedef struct Fault
 	int			fail_with;		/* an errno, or FAULT_SHORT */
 	WaBeat	   *cancel_at;		/* instead of failing: the waiter gives up */
 	const char *refuse;			/* a call this file system does not have */
+	bool		no_sync;		/* count an fsync, but do not wait for the disk */
 	bool		fired;
 	bool		cut;			/* a transfer was cut short */
 	char		failed_call[32];
