@@ -626,11 +626,32 @@ op_pins(void)
 	return end(store, zstd, code);
 }
 
+/* A sink whose owner frees it when it is closed: once, whatever fails. */
+static int	closes;
+
+static WaCode
+take_bytes(WaSink *sink, const void *data, size_t length, WaError *write_err)
+{
+	say("%.*s", (int) length, (const char *) data);
+	return WA_OK;
+}
+
+static void
+count_close(WaSink *sink)
+{
+	closes++;
+}
+
+static const WaSinkOps counting_ops = {
+	.write = take_bytes,
+	.finish = wa_sink_forward_finish,
+	.close = count_close
+};
+
 static WaCode
 op_bases(void)
 {
-	WaBufferSink buffer;
-	char		data[100];
+	WaSink		counting = {.ops = &counting_ops};
 	WaBaseBackup backup = {0};
 	WaBases		bases;
 	WaMarker	read;
@@ -654,12 +675,10 @@ op_bases(void)
 	{
 		code = wa_basefile_read(store, &backup,
 								wa_base_file(&backup, WA_BASE_MAIN),
-								wa_sink_buffer(&buffer, data, sizeof(data),
-											   "x"), &err);
+								&counting, &err);
 		wa_base_free(&backup);
+		must(closes == 1);
 	}
-	if (code == WA_OK)
-		say("%.*s\n", (int) buffer.length, data);
 	return end(store, zstd, code);
 }
 
@@ -1176,6 +1195,7 @@ run(const Operation *operation)
 {
 	answer[0] = '\0';
 	doubts = 0;
+	closes = 0;
 	memset(&err, 0, sizeof(err));
 	return operation->run();
 }
