@@ -6,8 +6,11 @@
 #
 # Builds a copy of the tree with gcov's counters (module, commands and unit
 # programs from the same objects), runs the tests with it, and prints the
-# figures of each room. COVERAGE_SAVE=FILE keeps what was counted, so that
+# figures of each room. With all tests it fails when that is too little: see
+# t/coverage/report. COVERAGE_SAVE=FILE keeps what was counted, so that
 # COVERAGE_ADD='FILE...' of a run with another PostgreSQL can be added.
+#
+# What a signal kills writes no counters, and the server's own _exit is not ours.
 
 set -eu
 
@@ -28,9 +31,11 @@ make -s -j"$(nproc)" all unit-programs CC=gcc CFLAGS="-O0 -g --coverage -fPIC" \
 	SHLIB_LINK="-lzstd -lxxhash -lpthread --coverage"
 
 # Not the house rules: a module with counters exports more.
-[ $# -gt 0 ] || set -- t/unit/*.c sql/*.sql t/0[!0]*.pl
+demand=
+[ $# -gt 0 ] || { demand=95; set -- t/unit/*.c sql/*.sql t/0[!0]*.pl; }
 status=0
 GCOV_PREFIX=$work/counts t/run.sh "$@" || status=$?
 cp -a "$work/counts$work/tree/." .
-perl t/coverage/report ${COVERAGE_SAVE:+--save "$COVERAGE_SAVE"} ${COVERAGE_ADD:-}
+perl t/coverage/report ${COVERAGE_SAVE:+--save "$COVERAGE_SAVE"} ${demand:+--demand $demand} \
+	${COVERAGE_ADD:-} || status=$?
 exit "$status"
