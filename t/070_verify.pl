@@ -13,7 +13,6 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Standby;
 use Test::More;
-use Time::HiRes ();
 use WalArch;
 
 # ---- an archive with two backups and two timelines ----------------------------
@@ -292,13 +291,14 @@ SKIP:
 			  . '-e inject=pread64,read:delay_enter=20000') ],
 		'verify', '--archive', $archive, '--jobs', 1, '--resume', $resume);
 
-	# it has begun when it holds the archive open
+	# it has judged a segment when it has gone on to the third
+	my %seen;
 	wait_until('verify to have begun', sub {
-		grep { (readlink($_) // '') =~ /^\Q$archive\E/ }
+		/^\Q$archive\E.*(\w{24})\.zst/ and $seen{$1} = 1 foreach map { readlink($_) // '' }
 		  map { glob("/proc/$_/fd/*") } split ' ',
 		  slurp_binary("/proc/$run->{pid}/task/$run->{pid}/children") . " $run->{pid}";
+		keys %seen >= 3;
 	});
-	Time::HiRes::usleep(300_000);
 	my ($child_pid) = split ' ', slurp_binary("/proc/$run->{pid}/task/$run->{pid}/children");
 	kill 'TERM', $child_pid // $run->{pid};
 	my $end = ask_end({ %$run, traced => 0 });

@@ -25,7 +25,7 @@ tar -C "$here" --exclude=./.git --exclude=./build --exclude='*.o' --exclude='*.s
 	--exclude=./walarch --exclude=./walarch-recovery -cf - . |
 	tar -C "$work/tree" --no-same-owner -xf -
 cd "$work/tree"
-gcc -O1 -fPIC -c t/coverage/exit.c -o t/coverage/exit.o
+gcc -O1 -Wall -Wextra -fPIC -c t/coverage/exit.c -o t/coverage/exit.o
 make -s -j"$(nproc)" all unit-programs CC=gcc CFLAGS="-O0 -g --coverage -fPIC" \
 	UNIT_CFLAGS="-O0 -g --coverage" LDFLAGS="--coverage $PWD/t/coverage/exit.o" \
 	SHLIB_LINK="-lzstd -lxxhash -lpthread --coverage"
