@@ -90,7 +90,7 @@ UNIT_OBJECTS  = $(if $(SANITIZE),$(addprefix $(VARIANT)/,$(PURE)),$(PURE)) \
 UNIT_PROGRAMS = $(patsubst t/unit/%.c,$(VARIANT)/unit/%,$(call sources,$(UNIT:%=t/unit/%.c)))
 FAULT_PROGRAMS = $(addprefix $(VARIANT)/unit/,push_fault fetch retention every_call)
 MEMORY_PROGRAMS = $(addprefix $(VARIANT)/unit/,every_call no_memory)
-MEMORY_CALLS  = malloc calloc realloc free ZSTD_createCCtx ZSTD_createDCtx \
+MEMORY_CALLS  = malloc calloc realloc free strndup wa_array_room ZSTD_createCCtx ZSTD_createDCtx \
 				XXH3_createState inflateInit2_ LZ4F_createDecompressionContext \
 				eventfd pthread_create
 UNIT_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/t/lib -I$(srcdir)/t/fault -D_GNU_SOURCE

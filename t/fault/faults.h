@@ -16,6 +16,7 @@
 
 /* Not an errno: a read or write does half of what was asked, and says so. */
 #define FAULT_SHORT		(-1)
+#define FAULT_END		(-2)	/* a read finds the end of the file */
 
 typedef struct Fault
 {
@@ -24,7 +25,8 @@ typedef struct Fault
 	bool		and_all_later;	/* the disk is gone from then on */
 	int			fail_with;		/* an errno, or FAULT_SHORT */
 	WaBeat	   *cancel_at;		/* instead of failing: the waiter gives up */
-	const char *refuse;			/* a call this file system does not have */
+	const char *refuse;			/* calls this file system does not have */
+	bool		no_types;		/* it does not tell types in listings either */
 	bool		no_sync;		/* count an fsync, but do not wait for the disk */
 	bool		fired;
 	bool		cut;			/* a transfer was cut short */

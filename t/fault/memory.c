@@ -72,6 +72,9 @@ extern void *__real_malloc(size_t bytes);
 extern void *__real_calloc(size_t count, size_t bytes);
 extern void *__real_realloc(void *block, size_t bytes);
 extern void __real_free(void *block);
+extern void *__real_wa_array_room(void *array, size_t count,
+								  size_t item_bytes);
+extern char *__real_strndup(const char *text, size_t length);
 extern ZSTD_CCtx *__real_ZSTD_createCCtx(void);
 extern ZSTD_DCtx *__real_ZSTD_createDCtx(void);
 extern void *__real_XXH3_createState(void);
@@ -111,6 +114,19 @@ __wrap_free(void *block)
 	if (block != NULL)
 		atomic_fetch_sub(&live, 1);
 	__real_free(block);
+}
+
+/* An array may have to grow with each item; a short one otherwise never does. */
+void *
+__wrap_wa_array_room(void *array, size_t count, size_t item_bytes)
+{
+	return step() ? __real_wa_array_room(array, count, item_bytes) : NULL;
+}
+
+char *
+__wrap_strndup(const char *text, size_t length)
+{
+	return step() ? counted(__real_strndup(text, length)) : NULL;
 }
 
 ZSTD_CCtx *
