@@ -164,8 +164,6 @@ wa_delivery_open(const WaDestination *destination, WaBeat *beat,
 	return WA_OK;
 
 fail:
-	if (self->fd >= 0)
-		close(self->fd);
 	free(self);
 	return err->code;
 }

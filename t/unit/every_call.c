@@ -21,13 +21,16 @@
 #include "archive/identity.h"
 #include "archive/known.h"
 #include "archive/layout.h"
+#include "archive/object.h"
 #include "archive/pins.h"
 #include "archive/probe.h"
 #include "archive/retention.h"
 #include "archive/segments.h"
 #include "archive/verify.h"
 #include "archive/xids.h"
+#include "core/bytes.h"
 #include "core/sink_zstd.h"
+#include "core/walheader.h"
 #include "faults.h"
 #include "fixture.h"
 #include "memory.h"
@@ -41,6 +44,8 @@
 #define BACKUP_ID	"000000010000000000000003.00000028"
 #define LEFT_ID		"000000010000000000000004.00000028"
 #define CALLS_MAX	3000
+#define LARGE_BYTES	(UINT32_C(128) << 20)
+#define LARGE_NAME	"000000010000000000000002"
 
 static char archive_path[512];
 static WaStoreOptions options;
@@ -48,6 +53,7 @@ static WaMarker marker;
 static WaControlFile control;
 static unsigned char segment[SEG_1MB];
 static unsigned char longer[SEG_1MB];
+static unsigned char large[2][8192];
 static WaError err;
 
 /* What the running operation has answered; `doubts` that it does not know. */
@@ -282,6 +288,10 @@ make_archive(void)
 		wal_commit(&wal, NOON_US + i * DAY_US);
 		wal_restore_point(&wal, i == 3 ? "here" : "there",
 						  NOON_US + i * DAY_US);
+		/* more than an envelope keeps, which is a large one */
+		for (int j = 0; i == 7 && j < WA_SCAN_POINTS_MAX + 2; j++)
+			wal_restore_point(&wal, "a name that is about as long as one can "
+							  "be of a restore point", NOON_US);
 		if (i == 1 || i == 2)
 		{
 			/* a record that goes on in the next segment */
@@ -327,6 +337,15 @@ make_archive(void)
 	};
 
 	put_also();
+
+	/* and a large one */
+	wal_open(&wal, LARGE_BYTES, 2);
+	for (int i = 0; i < 2; i++)
+	{
+		wal_commit(&wal, NOON_US);
+		memcpy(large[i], wal_segment(&wal, 0), sizeof(large[i]));
+	}
+	wal_close(&wal);
 
 	/* a segment, of which the second copy has more */
 	wal_open(&wal, SEG_1MB, 20);
@@ -386,6 +405,58 @@ before_damage(void)
 	memset(name, 'x', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	must(mkdir(path_in_scratch("archive/wal/%s", name), 0700) == 0);
+}
+
+/* Write an object anew as one who knows nothing of records would. */
+static void
+forget_records(const char *key)
+{
+	unsigned char envelope[WA_ENVELOPE_BYTES_MAX];
+	const char *path = path_in_scratch("archive/%s", key);
+	WaStore    *store = open_store();
+	WaEnvelope	decoded;
+	WaStat		stat;
+	unsigned char *object;
+	size_t		length;
+
+	must(wa_object_envelope(store, key, &stat, &decoded, &err) == WA_OK);
+	wa_store_close(store);
+	object = read_file(path, &length);
+	decoded.scanned = false;
+	length = wa_envelope_encode(&decoded, envelope);
+	object = realloc(object, decoded.body_bytes + length);
+	must(object != NULL);
+	memcpy(object + decoded.body_bytes, envelope, length);
+	write_file(path, object, decoded.body_bytes + length);
+	free(object);
+}
+
+static void
+before_unscanned(void)
+{
+	fresh();
+	forget_records("wal/0000000100000000/000000010000000000000003.zst");
+	forget_records("wal/0000000100000000/000000010000000000000004.zst");
+}
+
+/* Timeline 3 is known, the one that it left is not, or says something else. */
+static void
+before_orphan(void)
+{
+	static const char text[] = "1\t0/600000\tx\n2\t0/700000\tx\n";
+
+	fresh();
+	push("00000003.history", text, strlen(text));
+	must(unlink("archive/wal/00000002.history.zst") == 0);
+}
+
+static void
+before_contradiction(void)
+{
+	static const char text[] = "2\t0/700000\tx\n";
+
+	fresh();
+	push("00000003.history", text, strlen(text));
 }
 
 /* Segments of one timeline, and nothing else. */
@@ -624,10 +695,13 @@ op_plan(void)
 								 NOON_US + 100 * DAY_US, &retention, &err);
 	if (code == WA_OK)
 	{
-		for (size_t i = 0; i < retention.plan.count; i++)
-			say("%s %s\n", wa_group_name(&retention, &retention.plan.groups[i],
-										 name),
-				retention.plan.groups[i].goes ? "goes" : "stays");
+		if (retention.plan.doubt)
+			say("nothing goes\n");
+		else
+			for (size_t i = 0; i < retention.plan.count; i++)
+				say("%s %s\n", wa_group_name(&retention, &retention.plan.groups[i],
+											 name),
+					retention.plan.groups[i].goes ? "goes" : "stays");
 		doubts += retention.plan.doubt;
 		wa_retention_free(&retention);
 	}
@@ -1068,6 +1142,101 @@ before_push_damaged(void)
 	write_file("source", segment, SEG_1MB);
 }
 
+/* They hold the same first records, but the envelope does not say so. */
+static void
+before_push_unscanned(void)
+{
+	fresh();
+	push("000000010000000000000014", segment, SEG_1MB);
+	forget_records("wal/0000000100000000/000000010000000000000014.zst");
+	write_file("source", longer, SEG_1MB);
+}
+
+/* The object of another cluster lies under the key. */
+static void
+before_push_other(void)
+{
+	WaArchiveConfig config;
+	WaBench    *bench = wa_bench_open();
+	WaArchive  *archive;
+	WaPushResult result;
+	unsigned char *object;
+	size_t		length;
+
+	fresh();
+	archive_config(&config, path_in_scratch("other"), SEG_1MB);
+	config.system_identifier++;
+	must(mkdir("other", 0700) == 0);
+	archive = wa_archive_open(&config);
+	must(archive != NULL && bench != NULL);
+	write_file("source", segment, SEG_1MB);
+	wa_put64(segment + WA_WALHEADER_SYSID, SYSID + 1);
+	write_file("source", segment, SEG_1MB);
+	wa_put64(segment + WA_WALHEADER_SYSID, SYSID);
+	must(wa_push(archive, bench, NULL, 1, "000000010000000000000014", "source",
+				 NOON_US, &result, &err) == WA_OK);
+	wa_archive_close(archive);
+	wa_bench_close(bench);
+	object = read_file("other/wal/0000000100000000/"
+					   "000000010000000000000014.zst", &length);
+	write_file(WAL "000000010000000000000014.zst", object, length);
+	free(object);
+	remove_tree("other");
+	fresh_server();
+	write_file("source", segment, SEG_1MB);
+}
+
+/*
+ * A segment that is too large to be held in memory, in an archive of its own;
+ * the same records, or fewer, are there.  Only memory fails: it has thousands
+ * of reads and writes.
+ */
+static WaCode
+push_large(void)
+{
+	WaArchiveConfig config;
+	WaBench    *bench = wa_bench_open();
+	WaArchive  *archive;
+	WaPushResult result;
+	WaCode		code;
+
+	archive_config(&config, path_in_scratch("large"), LARGE_BYTES);
+	archive = wa_archive_open(&config);
+	if (archive == NULL || bench == NULL)
+		code = wa_fail(&err, WA_NO_MEMORY, "out of memory");
+	else
+		code = wa_push(archive, bench, NULL, 1, LARGE_NAME, "source", NOON_US,
+					   &result, &err);
+	wa_archive_close(archive);
+	wa_bench_close(bench);
+	return code;
+}
+
+/* As a sparse file, of which the first page is written. */
+static void
+write_large(const unsigned char *page)
+{
+	write_file("source", page, 8192);
+	must(truncate("source", LARGE_BYTES) == 0);
+}
+
+static void
+before_large(void)
+{
+	remove_tree("large");
+	(void) unlink("walarch.known");
+	must(mkdir("large", 0700) == 0);
+	write_large(large[0]);
+}
+
+static void
+before_larger(void)
+{
+	before_large();
+	must(push_large() == WA_OK);
+	write_large(large[1]);
+}
+
 static WaCode
 op_push_partial(void)
 {
@@ -1344,6 +1513,7 @@ typedef struct Operation
 
 #define HARMLESS	1			/* with failures that are none, too */
 #define ONCE		2			/* changes nothing of what was before */
+#define MEMORY		4			/* of memory only */
 
 static const Operation operations[] = {
 	{"the catalogue", op_catalogue, NULL, WA_OK, HARMLESS},
@@ -1351,6 +1521,10 @@ static const Operation operations[] = {
 	{"the catalogue of segments alone", op_catalogue, before_plain, WA_OK, ONCE},
 	{"verify a damaged archive", op_verify, before_damage, WA_OK, ONCE},
 	{"plans for a damaged archive", op_plan, before_damage, WA_OK, ONCE},
+	{"segments of which nothing is known", op_segments, before_unscanned, WA_OK, ONCE},
+	{"verify such segments", op_verify, before_unscanned, WA_OK, ONCE},
+	{"plans without a parent's history", op_plan, before_orphan, WA_OK, ONCE},
+	{"plans with contradicting histories", op_plan, before_contradiction, WA_OK, ONCE},
 	{"segments, times and windows", op_segments, NULL, WA_OK, HARMLESS},
 	{"verify", op_verify, NULL, WA_OK, HARMLESS},
 	{"plans", op_plan, NULL, WA_OK, HARMLESS},
@@ -1375,6 +1549,10 @@ static const Operation operations[] = {
 	{"push, there is less", op_push, before_push_longer, WA_OK, 0},
 	{"push, there is more", op_push, before_push_shorter, WA_OK, 0},
 	{"push, there is a damaged one", op_push, before_push_damaged, WA_OK, 0},
+	{"push, nothing is known of what is there", op_push, before_push_unscanned, WA_OK, 0},
+	{"push, another cluster's is there", op_push, before_push_other, WA_CONFLICT, 0},
+	{"push a large segment", push_large, before_large, WA_OK, MEMORY},
+	{"push a large segment, there is less", push_large, before_larger, WA_OK, MEMORY},
 	{"push a second .partial", op_push_partial, before_push_partial, WA_OK, 0},
 	{"push a history", op_push_history, before_push_history, WA_OK, 0},
 	{"pin", op_pin, fresh, WA_OK, 0},
@@ -1492,7 +1670,8 @@ main(int argc, char **argv)
 	{
 		if (argc > 1 && strcmp(argv[1], operations[i].name) != 0)
 			continue;
-		sweep(&operations[i], &io);
+		if ((operations[i].flags & MEMORY) == 0)
+			sweep(&operations[i], &io);
 		sweep(&operations[i], NULL);
 		if ((operations[i].flags & HARMLESS) == 0)
 			continue;

@@ -11,6 +11,7 @@
 #include "core/array.h"
 #include "faults.h"
 #include "fixture.h"
+#include "store/store_dir.h"
 #include "store/store_memo.h"
 #include "tap.h"
 
@@ -175,6 +176,38 @@ test_lost_sync(void)
 	is_code(wa_store_sync(store, &err), WA_OK, &err, "but the one after it");
 }
 
+/* The same when an object is set aside. */
+static void
+test_lost_aside(void)
+{
+	WaStat		stat;
+	WaPut	   *one = NULL;
+	WaCode		code;
+	char		key[WA_KEY_BYTES];
+
+	fresh();
+	must(put("bad") == WA_OK && wa_store_sync(store, &err) == WA_OK);
+	must(wa_store_stat(store, "bad", &stat, &err) == WA_OK);
+	must(wa_put_begin(store, "bad", &one, &err) == WA_OK &&
+		 wa_put_write(one, "good", 4, &err) == WA_OK &&
+		 wa_put_stage(one, &err) == WA_OK);
+	for (int n = 0; n < WA_DIR_DIRTY_MAX; n++)
+	{
+		snprintf(key, sizeof(key), "e%d/o", n);
+		must(put(key) == WA_OK);
+	}
+	/* the fsyncs fail that would make room to remember it */
+	fault.refuse = "fsync";
+	fault_begin(0, 0);
+	code = wa_put_set_aside(one, &stat, "damaged/bad", &err);
+	fault_end();
+	fault.refuse = NULL;
+	ok(code != WA_OK, "what is set aside cannot be remembered: %s", err.message);
+	ok(file_is("store/bad", "good", 4) || file_is("store/bad", "data", 4),
+	   "the old one is there, or the new one");
+	wa_put_close(one);
+}
+
 static void
 test_memo(void)
 {
@@ -222,6 +255,7 @@ main(void)
 	test_poor_file_system();
 	test_sweep();
 	test_lost_sync();
+	test_lost_aside();
 	test_memo();
 	test_array();
 	wa_store_close(store);
