@@ -69,7 +69,7 @@ name_second_partial(WaPush *push, const WaEnvelope *theirs)
 		return false;
 	memcpy(push->key, second, sizeof(push->key));
 	if (push->put != NULL)
-		wa_put_rekey(push->put, push->key);
+		wa_put_rekey(push->put, push->key); /* not reached: came meanwhile */
 	return true;
 }
 

@@ -4,7 +4,8 @@
  *
  * Tests let system calls fail and kill by strace: in libgcov's own reads and
  * writes that would lose what all processes before have counted.  So each
- * leaves its counters to a child, when it ends by exit() or _exit().
+ * leaves its counters to a child in a session of its own, when it ends by
+ * exit() or _exit().
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -44,6 +45,7 @@ dump(void)
 		sigdelset(&set, SIGALRM);
 		(void) sigprocmask(SIG_SETMASK, &set, NULL);
 		(void) alarm(PATIENCE_S);
+		(void) setsid();		/* whole groups are killed, too */
 		__gcov_dump();
 		syscall(SYS_exit_group, 0);
 	}

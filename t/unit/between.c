@@ -18,6 +18,7 @@
 #include "archive/identity.h"
 #include "archive/layout.h"
 #include "archive/lookahead.h"
+#include "archive/object.h"
 #include "archive/pins.h"
 #include "archive/probe.h"
 #include "archive/source.h"
@@ -242,6 +243,7 @@ test_probe(void)
 		   "and cannot be one");
 	}
 	memset(path, 'x', sizeof(path) - 1);
+	path[0] = '/';
 	ok(!wa_source_due(path, NULL), "a path that is too long is not due");
 }
 
@@ -317,7 +319,112 @@ test_reading(void)
 	wa_catalogue_free(&catalogue);
 }
 
+/* An envelope that says of a history that it is a segment. */
+static void
+test_object(void)
+{
+	static const char history[] = "1\t0/800000\tx\n";
+	const char *key = "wal/00000002.history.zst";
+	WaEnvelope	envelope;
+	WaStat		stat;
+
+	fresh();
+	push("00000002.history", history, strlen(history));
+	must(wa_object_envelope(store, key, &stat, &envelope, &err) == WA_OK);
+	envelope.kind = WA_KIND_SEGMENT;
+	is_code(wa_object_read(store, key, &stat, &envelope, zstd, NULL, &err),
+			WA_DAMAGED, &err, "a segment of a few bytes");
+	has_str(err.message, "holds no WAL segment", "is none");
+}
+
+/* Timelines that left others in their first segment, and places in none. */
+static void
+test_lineage(void)
+{
+	WaHistoryEntry entries[2] = {
+		{.tli = 1,.begin = 0,.end = 8},{.tli = 2,.begin = 8,.end = UINT64_MAX}
+	};
+	WaRange		range = {.first = 5,.last = 6};
+	WaTimeline	timelines[2] = {
+		{.tli = 1,.history_known = true,.ranges_count = 1,.ranges = &range},
+		{.tli = 2,.history_known = true,.history = {.count = 2,.entries = entries}}
+	};
+	WaCatalogue catalogue = {
+		.marker = {.segment_bytes = SEG_1MB},.timelines_count = 2,
+		.timelines = timelines
+	};
+	WaBackup	backup = {.tli = 9,.start_segno = 1};
+	WaGap		gap = {.tli = 9,.first = 2,.last = 3};
+	WaLineage	lineage;
+	WaPlace		place = {1, 1};
+	WaGap	   *gaps;
+	size_t		count;
+
+	must(wa_lineage_of(&catalogue, &timelines[1], &lineage));
+	ok(!wa_lineage_holds(&lineage, place), "nothing of the parent is replayed");
+	ok(!wa_lineage_next(&lineage, &place) &&
+	   !wa_lineage_previous(&lineage, &place), "nor anything beside it");
+	place = (WaPlace) {2, UINT64_MAX};
+	ok(!wa_lineage_next(&lineage, &place), "there is an end");
+	wa_lineage_free(&lineage);
+	ok(wa_gap_affects(&catalogue, &gap, &backup),
+	   "a gap of a timeline that is not known affects its backups");
+
+	/* the parent ends with what is missing, on the way to the child */
+	entries[0].end = 10 * MB;
+	entries[1].begin = 10 * MB;
+	must(wa_gaps_find(&catalogue, &gaps, &count));
+	ok(count == 1 && gaps[0].tli == 1 && gaps[0].first == 7 &&
+	   gaps[0].last == 9, "what is missing up to the fork");
+	free(gaps);
+	memory_begin(2);
+	ok(!wa_gaps_find(&catalogue, &gaps, &count), "without memory none is told");
+	(void) memory_end();
+	memory_begin(3);
+	ok(!wa_gaps_find(&catalogue, &gaps, &count), "nor here");
+	(void) memory_end();
+}
+
 /* ---- archiving ---- */
+
+/*
+ * What was staged is to be committed, and another, longer one is there by
+ * now: what was read is not at hand any more.
+ */
+static void
+test_parted(void)
+{
+	WaArchiveConfig config;
+	WaBench    *bench = wa_bench_open();
+	WaArchive  *archive;
+	WaPushResult result;
+	WaPush	   *staged;
+	WalWriter	wal;
+	char		name[WA_WALNAME_BYTES];
+
+	fresh();
+	archive_config(&config, archive_path, SEG_1MB);
+	archive = wa_archive_open(&config);
+	must(archive != NULL && bench != NULL);
+	wal_open(&wal, SEG_1MB, 20);
+	snprintf(name, sizeof(name), "%s", wal_name(&wal, 0));
+	wal_commit(&wal, NOON_US);
+	write_file("short", wal_segment(&wal, 0), SEG_1MB);
+	wal_commit(&wal, NOON_US);
+	must(wa_push_open(archive, bench, NULL, name, "short", NOON_US, &result,
+					  &staged, &err) == WA_OK);
+	must(wa_push_stage(staged, 1, &err) == WA_OK);
+	wa_push_part(staged);
+	push(name, wal_segment(&wal, 0), SEG_1MB);
+	is_int(wa_push_commit_run(archive, bench, NULL, &staged, 1, &err), 0,
+		   "another is there by now");
+	is_int(err.code, WA_CHANGED, "archive it from the beginning: %s",
+		   err.message);
+	wa_push_discard(staged, NULL);
+	wal_close(&wal);
+	wa_archive_close(archive);
+	wa_bench_close(bench);
+}
 
 static void
 test_archive(void)
@@ -368,6 +475,9 @@ main(void)
 	test_drills();
 	test_probe();
 	test_reading();
+	test_object();
+	test_lineage();
+	test_parted();
 	test_archive();
 	wa_store_close(store);
 	wa_zstd_close(zstd);

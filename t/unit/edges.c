@@ -67,7 +67,7 @@ test_backuphistory(void)
 	is_code(wa_backuphistory_parse(backward, strlen(backward), "x", &backup,
 								   &err), WA_DAMAGED, &err,
 			"one that stops before it starts");
-	snprintf(text, sizeof(text), "%sLABEL: %02000d\n", incremental, 1);
+	snprintf(text, sizeof(text), "%sLABEL: %03000d\n", incremental, 1);
 	is_code(wa_backuphistory_parse(text, strlen(text), "x", &backup, &err),
 			WA_OK, &err, "a line that is too long");
 	is_int(strlen(backup.label), WA_BACKUP_LABEL_BYTES - 1, "is cut");
@@ -199,7 +199,7 @@ test_scan(void)
 	result = scan_of(&wal, 0, NULL, 0, &scan);
 	is_int(result->records, 3, "a header in two pages");
 	wa_scan_close(scan);
-	wal_segment(&wal, 0)[8192 + 24 + 1] = 0xEE;
+	wal_segment(&wal, 0)[8192 + 24 + 1] = 0x50;
 	result = scan_of(&wal, 0, NULL, 0, &scan);
 	is_int(result->records, 1, "and one whose second part is wrong: %s",
 		   result->reason);
