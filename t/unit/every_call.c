@@ -1400,19 +1400,18 @@ prune_on(void *arg, const WaPruned *pruned)
 	return true;
 }
 
-/* A timeline that is given up, the history of which goes last. */
+/* All of it goes, with the directories. */
 static void
-before_given_up(void)
+before_empty(void)
 {
-	static const char text[] = "1\t0/700000\tx\n";
-
 	fresh();
 	must(unlink("archive/pins/p") == 0);
-	push("00000003.history", text, strlen(text));
+	remove_tree("archive/base");
+	must(unlink("archive/base.lock") == 0);
 }
 
 static WaCode
-prune(WaPolicy policy)
+prune(WaPolicy policy, uint64_t before)
 {
 	WaRetention retention;
 	WaPruned	pruned;
@@ -1424,8 +1423,11 @@ prune(WaPolicy policy)
 	if (code == WA_OK)
 		code = wa_retention_lock(store, &err);
 	if (code == WA_OK)
-		code = wa_retention_plan(store, &read, zstd, policy,
-								 NOON_US + 100 * DAY_US, &retention, &err);
+		code = before == 0 ?
+			wa_retention_plan(store, &read, zstd, policy,
+							  NOON_US + 100 * DAY_US, &retention, &err) :
+			wa_retention_before(store, &read, zstd, before, NOON_US,
+								&retention, &err);
 	if (code == WA_OK)
 	{
 		doubts += retention.plan.doubt;
@@ -1441,16 +1443,13 @@ prune(WaPolicy policy)
 static WaCode
 op_prune(void)
 {
-	return prune((WaPolicy) {.window_us = DAY_US});
+	return prune((WaPolicy) {.window_us = DAY_US}, 0);
 }
 
 static WaCode
-op_prune_timeline(void)
+op_prune_all(void)
 {
-	WaCode		code = prune((WaPolicy) {.window_us = 50 * DAY_US,.given_up = 2});
-
-	say("%d", access("archive/wal/00000002.history.zst", F_OK) == 0);
-	return code;
+	return prune((WaPolicy) {0}, 10);
 }
 
 /* Nothing is pinned, and all but the last backup goes. */
@@ -1622,7 +1621,7 @@ static const Operation operations[] = {
 	{"the first backup", op_backup, before_first, WA_OK, 0},
 	{"delete a backup", op_delete_backup, fresh, WA_OK, 0},
 	{"prune", op_prune, before_prune, WA_OK, 0},
-	{"prune a timeline", op_prune_timeline, before_given_up, WA_OK, 0},
+	{"prune all", op_prune_all, before_empty, WA_OK, 0},
 	{"a new archive", op_init, before_init, WA_OK, 0},
 	{"a new archive by command", op_init_only, before_init, WA_OK, 0},
 	{"a new archive, once more", op_attach, before_attach, WA_OK, 0},
