@@ -116,7 +116,11 @@ UNIT     = *
 UNIT_OBJECTS  = $(if $(SANITIZE),$(addprefix $(VARIANT)/,$(PURE)),$(PURE)) \
 				$(addprefix $(VARIANT)/,$(call objects,t/lib/*.c))
 UNIT_PROGRAMS = $(patsubst t/unit/%.c,$(VARIANT)/unit/%,$(call sources,$(UNIT:%=t/unit/%.c)))
-FAULT_PROGRAMS = $(addprefix $(VARIANT)/unit/,push_fault fetch retention recovery_fault)
+FAULT_PROGRAMS = $(addprefix $(VARIANT)/unit/,push_fault fetch retention recovery_fault every_call store_trouble between)
+MEMORY_PROGRAMS = $(addprefix $(VARIANT)/unit/,every_call no_memory between)
+MEMORY_CALLS  = malloc calloc realloc free strndup wa_array_room ZSTD_createCCtx ZSTD_createDCtx \
+				XXH3_createState inflateInit2_ LZ4F_createDecompressionContext \
+				eventfd pthread_create
 UNIT_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/t/lib -I$(srcdir)/t/fault -D_GNU_SOURCE
 UNIT_CFLAGS   = -g $(if $(SANITIZE),-O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all,-O2) \
 				-fno-omit-frame-pointer $(WARNINGS)
@@ -132,7 +136,7 @@ $(VARIANT)/%.o: %.c $(wildcard $(SRC)src/*/*.h $(SRC)t/lib/*.h $(SRC)t/fault/*.h
 
 $(VARIANT)/unit/%: $(VARIANT)/t/unit/%.o $(UNIT_OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) $(UNIT_CFLAGS) $^ $(CLI_LIBS) -o $@
+	$(CC) $(UNIT_CFLAGS) $^ $(UNIT_WRAPS) $(CLI_LIBS) -o $@
 
 # In these the n-th system call fails.
 $(FAULT_PROGRAMS): $(VARIANT)/t/fault/faults.o
@@ -146,6 +150,10 @@ $(VARIANT)/unit/recovery_fault: CLI_LIBS += -larchive -ljson-c
 $(VARIANT)/t/fault/canned.o $(VARIANT)/t/unit/recovery_fault.o \
 	$(addprefix $(VARIANT)/,$(RECOVERED)): \
 	UNIT_CPPFLAGS += -I$(includedir) -DWA_VERSION='"$(WA_VERSION)"'
+
+# In these the n-th allocation does.
+$(MEMORY_PROGRAMS): $(VARIANT)/t/fault/memory.o
+$(MEMORY_PROGRAMS): UNIT_WRAPS = $(addprefix -Wl$(comma)--wrap=,$(MEMORY_CALLS))
 
 .PRECIOUS: $(VARIANT)/%.o build/fuzz/%.o
 .PHONY: unit unit-programs fuzz fuzz-programs

@@ -13,7 +13,6 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Standby;
 use Test::More;
-use Time::HiRes ();
 use WalArch;
 
 # ---- an archive with two backups and two timelines ----------------------------

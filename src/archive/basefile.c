@@ -15,7 +15,7 @@ wa_basefile_read(WaStore *store, const WaBaseBackup *backup,
 	char		key[WA_KEY_BYTES];
 	WaZstd	   *zstd = wa_zstd_open();
 	WaCheckSink check;
-	WaSink	   *sink = NULL;
+	WaSink	   *sink = to;			/* the first of the chain; NULL: closed */
 	WaStat		stat;
 	WaDigest	digest;
 	WaCode		code;
@@ -25,9 +25,11 @@ wa_basefile_read(WaStore *store, const WaBaseBackup *backup,
 	if (code == WA_OK && stat.bytes != file->stored_bytes)
 		code = wa_fail(err, WA_DAMAGED, "\"%s/%s\" is damaged: it has another "
 					   "size than the backup says", store->place, key);
+	if (code == WA_OK && zstd == NULL)
+		code = wa_fail(err, WA_NO_MEMORY, "out of memory");
 	if (code == WA_OK)
 	{
-		sink = zstd != NULL ? wa_sink_check(&check, to) : NULL;
+		sink = wa_sink_check(&check, to);
 		if (sink != NULL)
 			sink = wa_sink_zstd_decompress(zstd, file->raw_bytes, true, key,
 										   sink);
@@ -47,7 +49,7 @@ wa_basefile_read(WaStore *store, const WaBaseBackup *backup,
 						   "are not those that were backed up", store->place,
 						   key);
 	}
-	wa_sink_close(sink != NULL ? sink : to);
+	wa_sink_close(sink);
 	wa_zstd_close(zstd);
 	return code;
 }

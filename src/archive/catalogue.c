@@ -365,7 +365,7 @@ take_object(void *arg, const char *text, bool is_prefix, WaError *err)
 		case WA_KIND_SEGMENT:
 			return add_segment(builder, &name, segno, key, err);
 	}
-	return WA_OK;
+	return WA_OK;				/* not reached: a name has one of these kinds */
 }
 
 static WaCode
@@ -392,14 +392,13 @@ take_top(void *arg, const char *text, bool is_prefix, WaError *err)
 	return WA_OK;
 }
 
+/* Those of one directory are of one timeline. */
 static int
 compare_found(const void *a, const void *b)
 {
 	const Found *left = a;
 	const Found *right = b;
 
-	if (left->tli != right->tli)
-		return left->tli < right->tli ? -1 : 1;
 	return left->segno < right->segno ? -1 : left->segno > right->segno;
 }
 

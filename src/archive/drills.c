@@ -24,7 +24,7 @@ wa_drill_name(int64_t begun_us, int n, char *name)
 
 	if (gmtime_r(&seconds, &parts) == NULL ||
 		strftime(name, WA_DRILL_NAME_BYTES, "%Y%m%dT%H%M%SZ", &parts) == 0)
-		snprintf(name, WA_DRILL_NAME_BYTES, "unknown");
+		snprintf(name, WA_DRILL_NAME_BYTES, "unknown"); /* not reached: as in keyvalue.c */
 	if (n > 1)
 		snprintf(name + strlen(name), WA_DRILL_NAME_BYTES - strlen(name), "-%d",
 				 n);

@@ -21,7 +21,7 @@ typedef struct Fetch
 {
 	const WaFetchConfig *config;
 	WaZstd	   *zstd;
-	WaStore    *store;			/* NULL: no archive yet, only `also` */
+	WaStore    *store;			/* NULL: no archive yet, then there is `also` */
 	WaForeign	also;			/* with what the marker added */
 	uint64_t	system_identifier;	/* 0: not known */
 	uint32_t	segment_bytes;	/* 0: not known */
@@ -97,8 +97,6 @@ find(Fetch *fetch, const WaWalName *name, WaError *err)
 	if (code == WA_NOT_FOUND && fetch->also.count > 0)
 		code = wa_foreign_find(&fetch->also, name,
 							   fetch->config->store.beat, err);
-	else if (code == WA_NOT_FOUND && fetch->store == NULL)
-		wa_fail(err, WA_NOT_FOUND, "\"%s\" is not there", name->text);
 	return code;
 }
 

@@ -180,7 +180,7 @@ create_marker(WaStore *store, const WaIdentity *identity, WaMarker *marker,
 	if (err->code != WA_EXISTS)
 		return err->code;
 	if (wa_identity_read(store, identity->path, marker, err) != WA_OK)
-		return err->code;
+		return err->code;		/* not reached: two markers within two calls */
 	return wa_store_persist(store, WA_KEY_MARKER, err);
 }
 

@@ -57,7 +57,7 @@ read_all(const char *file, char **text, size_t *length, WaError *err)
 			goto fail;
 		}
 		if (got == 0)
-			break;
+			break;				/* not reached: the file is replaced, never cut */
 		*length += (size_t) got;
 	}
 	(*text)[*length] = '\0';

@@ -131,7 +131,7 @@ look_after_leaving(WaLookahead *ahead, uint64_t now_ms, uint64_t timeout_ms)
 				break;
 			case WA_TASK_STUCK:
 				if (!wa_pool_abandon(ahead->pool, &entry->task))
-					discard(ahead, entry);
+					discard(ahead, entry);	/* not reached: done meanwhile */
 				break;
 			default:
 				leave(ahead, entry);
@@ -162,7 +162,7 @@ look_after_window(WaLookahead *ahead, uint64_t now_ms, uint64_t timeout_ms)
 					drop(ahead, ahead->window[j]);
 				ahead->count = i;
 				if (!wa_pool_abandon(ahead->pool, &entry->task))
-					discard(ahead, entry);
+					discard(ahead, entry);	/* not reached: done meanwhile */
 				break;
 			default:
 				break;
@@ -599,7 +599,7 @@ submit_window(WaLookahead *ahead, const WaAheadRequest *request)
 								&entry->err) == WA_OK)
 			entry->state = WA_AHEAD_WORKING;
 		else
-			entry->state = WA_AHEAD_FAILED;
+			entry->state = WA_AHEAD_FAILED; /* not reached: none is stuck */
 	}
 }
 

@@ -92,6 +92,7 @@ prefetch_run(WaTask *task, WaWorker *worker)
 				 self->name.text, &err);
 }
 
+/* not reached: wa_prefetch_close waits for each task, and gives none up */
 static void
 prefetch_release(WaTask *task)
 {

@@ -462,6 +462,7 @@ wa_push_prefix(void *arg, uint32_t bytes, WaDigest *digest, WaError *err)
 	if (state == NULL || !wa_bench_raw(push->bench, PIECE_BYTES))
 		code = wa_fail(err, WA_NO_MEMORY, "out of memory reading \"%s\"",
 					   push->source);
+	/* not reached: it is a regular file */
 	if (code == WA_OK && lseek(push->fd, 0, SEEK_SET) != 0)
 		code = wa_fail_errno(err, errno, "could not read \"%s\"",
 							 push->source);

@@ -64,11 +64,12 @@ name_second_partial(WaPush *push, const WaEnvelope *theirs)
 		theirs->system_identifier != push->envelope.system_identifier)
 		return false;
 	wa_layout_second_partial_key(&push->name, &push->envelope.digest, second);
+	/* not reached: the key of the second one is that of its bytes */
 	if (strcmp(second, push->key) == 0)
 		return false;
 	memcpy(push->key, second, sizeof(push->key));
 	if (push->put != NULL)
-		wa_put_rekey(push->put, push->key);
+		wa_put_rekey(push->put, push->key); /* not reached: came meanwhile */
 	return true;
 }
 

@@ -144,7 +144,7 @@ uint32_t
 wa_crc32c(uint32_t crc, const void *data, size_t length)
 {
 	return has_instruction() ? by_instruction(crc, data, length) :
-		wa_crc32c_by_table(crc, data, length);
+		wa_crc32c_by_table(crc, data, length);	/* not reached: old processors */
 }
 
 #else

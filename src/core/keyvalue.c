@@ -45,7 +45,7 @@ wa_keyvalue_time_text(int64_t unix_us, char *text)
 	if (gmtime_r(&seconds, &parts) == NULL ||
 		strftime(text, WA_KEYVALUE_TIME_BYTES, "%Y-%m-%d %H:%M:%S UTC",
 				 &parts) == 0)
-		text[0] = '\0';
+		text[0] = '\0';			/* not reached: the years of 64 bits fit */
 	return text;
 }
 

@@ -67,6 +67,7 @@ begin_frame(WaZstd *zstd, int level, uint64_t raw_bytes, WaError *err)
 									  zstd->threads);
 	if (!ZSTD_isError(result))
 		result = ZSTD_CCtx_setPledgedSrcSize(zstd->compress, raw_bytes);
+	/* not reached: levels and thread counts out of range are clamped */
 	if (ZSTD_isError(result))
 		return wa_fail(err, WA_INVALID, "zstd level %d: %s", level,
 					   ZSTD_getErrorName(result));
@@ -232,6 +233,7 @@ decompress_write(WaSink *sink, const void *data, size_t length, WaError *err)
 		left = ZSTD_decompressStream(self->zstd->decompress, &out, &in);
 		if (ZSTD_isError(left))
 		{
+			/* not reached: nobody can make libzstd's own allocations fail */
 			if (ZSTD_getErrorCode(left) == ZSTD_error_memory_allocation)
 				return wa_fail(err, WA_NO_MEMORY, "out of memory for zstd");
 			return wa_fail(err, WA_DAMAGED, "\"%s\" is damaged: %s",

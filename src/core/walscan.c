@@ -121,6 +121,7 @@ note_record(WaScan *scan, const unsigned char *start, size_t length,
 	wa_record_read(start, length, &record);
 	switch (record.kind)
 	{
+		/* not reached: nobody notes them */
 		case WA_RECORD_OTHER:
 			break;
 		case WA_RECORD_SWITCH:

@@ -104,6 +104,23 @@ counts_down(void)
 	return false;
 }
 
+/* Is it one of the words of fault.refuse? */
+static bool
+refused(const char *call)
+{
+	size_t		length = strlen(call);
+
+	for (const char *at = fault.refuse; at != NULL;)
+	{
+		if (strncmp(at, call, length) == 0 &&
+			(at[length] == '\0' || at[length] == ' '))
+			return true;
+		at = strchr(at, ' ');
+		at = at != NULL ? at + 1 : NULL;
+	}
+	return false;
+}
+
 /* Count one operation; false when it is to fail, with errno set. */
 static bool
 step(const char *call, const char *what)
@@ -111,9 +128,9 @@ step(const char *call, const char *what)
 	if (!fault.active)
 		return true;
 	note(call, what);
-	if (fault.refuse != NULL && strcmp(call, fault.refuse) == 0)
+	if (refused(call))
 	{
-		errno = EINVAL;
+		errno = strcmp(call, "linkat") == 0 ? EPERM : EINVAL;
 		return false;
 	}
 	if (!counts_down())
@@ -126,20 +143,23 @@ step(const char *call, const char *what)
 		atomic_store(&fault.cancel_at->cancelled, true);
 		return true;
 	}
-	if (fault.fail_with == FAULT_SHORT)
+	if (fault.fail_with == FAULT_SHORT || fault.fail_with == FAULT_END)
 		return true;
 	errno = fault.fail_with;
 	return false;
 }
 
-/* How much of a transfer is done: half, when that is the fault. */
+/* How much of a transfer is done: half, or nothing, when that is the fault. */
 static size_t
-transfer(size_t length)
+transfer(size_t length, bool reading)
 {
+	bool		ends = fault.fail_with == FAULT_END && reading;
 	bool		cut = fault.active && fault.fired &&
-		fault.fail_with == FAULT_SHORT && length > 1;
+		(ends || (fault.fail_with == FAULT_SHORT && length > 1));
 
-	return cut && !atomic_exchange(&fault.cut, true) ? length / 2 : length;
+	if (!cut || atomic_exchange(&fault.cut, true))
+		return length;
+	return ends ? 0 : length / 2;
 }
 
 /* A name in a directory that was opened, for the trace. */
@@ -254,7 +274,7 @@ ssize_t
 read(int fd, void *data, size_t length)
 {
 	REAL(ssize_t, read, int, void *, size_t);
-	return step("read", "") ? real_read(fd, data, transfer(length)) : -1;
+	return step("read", "") ? real_read(fd, data, transfer(length, true)) : -1;
 }
 
 ssize_t
@@ -262,7 +282,7 @@ pread(int fd, void *data, size_t length, off_t offset)
 {
 	REAL(ssize_t, pread, int, void *, size_t, off_t);
 	return step("pread", "") ?
-		real_pread(fd, data, transfer(length), offset) : -1;
+		real_pread(fd, data, transfer(length, true), offset) : -1;
 }
 
 /* A failing write has written something, an interrupted one has not. */
@@ -273,7 +293,7 @@ write(int fd, const void *data, size_t length)
 	if (!fault.active)
 		return real_write(fd, data, length);
 	if (step("write", path_of(fd)))
-		return real_write(fd, data, transfer(length));
+		return real_write(fd, data, transfer(length, false));
 	{
 		int			errno_value = errno;
 		ssize_t		ignored = errno == EINTR ? 0 :
@@ -420,6 +440,13 @@ fdopendir(int fd)
 struct dirent *
 readdir(DIR *dir)
 {
+	struct dirent *entry;
+
 	REAL(struct dirent *, readdir, DIR *);
-	return step("readdir", "") ? real_readdir(dir) : NULL;
+	if (!step("readdir", ""))
+		return NULL;
+	entry = real_readdir(dir);
+	if (entry != NULL && fault.no_types)
+		entry->d_type = DT_UNKNOWN;
+	return entry;
 }

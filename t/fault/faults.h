@@ -17,6 +17,7 @@
 
 /* Not an errno: a read or write does half of what was asked, and says so. */
 #define FAULT_SHORT		(-1)
+#define FAULT_END		(-2)	/* a read finds the end of the file */
 
 typedef struct Fault
 {
@@ -26,7 +27,8 @@ typedef struct Fault
 	int			fail_with;		/* an errno, or FAULT_SHORT */
 	bool		closes;			/* count what closes files, too */
 	WaBeat	   *cancel_at;		/* instead of failing: the waiter gives up */
-	const char *refuse;			/* a call this file system does not have */
+	const char *refuse;			/* calls this file system does not have */
+	bool		no_types;		/* it does not tell types in listings either */
 	atomic_bool fired;
 	atomic_bool cut;			/* a transfer was cut short */
 	char		failed_call[32];

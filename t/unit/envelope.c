@@ -316,6 +316,16 @@ test_extensions(void)
 	is_str(out.damage, in.damage, "and the known one between them is read");
 	is_int(out.raw_bytes, in.raw_bytes, "and the fixed part");
 
+	/* a longer text of damage than is kept */
+	memcpy(with, bytes, 120);
+	wa_put16(with + 120, 1);
+	wa_put16(with + 122, 2000);
+	memset(with + 124, 'x', 2000);
+	seal(with, 124 + 2000 + 16);
+	is_code(read_back(with, 124 + 2000 + 16, BODY + 124 + 2000 + 16, &out,
+					  &err), WA_OK, &err, "a long text of damage");
+	is_int(strlen(out.damage), WA_DAMAGE_TEXT_BYTES - 1, "is cut");
+
 	/* a longer fixed part */
 	memcpy(with, bytes, 120);
 	memset(with + 120, 0xEE, 8);

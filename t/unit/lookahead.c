@@ -1805,6 +1805,58 @@ count_threads_before(void)
 	threads_before = count_threads();
 }
 
+/* A question at a bad moment. */
+static void
+test_corners(void)
+{
+	static const char history[] = "1\t0/800000\tx\n";
+
+	/* what is asked is staged, and the only worker hangs further on */
+	fresh(1);
+	make(0, 4);
+	must(ask(wal(1, 0)) == WA_OK);
+	set_rule("open", wal(1, 4), 0, 1);
+	must(begin(wal(1, 1)) == WA_OK);
+	must(becomes(&hanging, 1));
+	must(wa_lookahead_answered(ahead, ++clock_ms, TIMEOUT_MS));
+	is_code(take_answer(), WA_OK, &err, "the one before");
+	must(begin(wal(1, 2)) == WA_OK);
+	clock_ms += TIMEOUT_MS + 1;
+	ok(wa_lookahead_answered(ahead, clock_ms, TIMEOUT_MS), "nobody can commit");
+	is_code(take_answer(), WA_STUCK, &err, "and that is the answer");
+	ok(!there(wal(1, 2)), "it is not visible");
+	no_rule();
+	is_code(ask_again(wal(1, 2)), WA_OK, &err, "when the worker is back");
+
+	/* given up when it is done already */
+	write_file(source_of("00000002.history"), history, strlen(history));
+	set_due("00000002.history", true);
+	must(begin("00000002.history") == WA_OK);
+	for (int i = 0; i < BOUND && !wa_lookahead_answered(ahead, ++clock_ms,
+														TIMEOUT_MS * 1000); i++)
+		drain();
+	wa_lookahead_give_up(ahead);
+	is_code(ask("00000002.history"), WA_OK, &err,
+			"a question that nobody has waited for");
+	is_int(result.outcome, WA_PUSH_IDENTICAL, "is asked once more");
+
+	/* the one before a full window is asked for after all */
+	fresh(1);
+	make(0, 8);
+	must(ask(wal(1, 0)) == WA_OK);
+	must(begin(wal(1, 5)) == WA_OK);
+	tasks_become(1 + WA_AHEAD_PER_WORKER);
+	is_code(ask(wal(1, 4)), WA_OK, &err, "the one before a full window");
+	for (int number = 5; number <= 8; number++)
+		is_code(ask(wal(1, number)), WA_OK, &err, "and %d behind it", number);
+
+	/* what cannot be a segment has none behind it */
+	set_due("0000000100000000FFFFFFFF", true);
+	is_code(ask("0000000100000000FFFFFFFF"), WA_INVALID, &err,
+			"a name that no segment has");
+	nothing_staged("bad moments");
+}
+
 /* Arguments: another seed for what is played at random, and how many steps. */
 int
 main(int argc, char **argv)
@@ -1826,6 +1878,7 @@ main(int argc, char **argv)
 	test_memory();
 	test_existing();
 	test_hanging();
+	test_corners();
 	test_close();
 	test_sweep();
 	test_random(argc > 2 ? atoi(argv[2]) : 3000,

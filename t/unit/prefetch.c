@@ -8,6 +8,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -332,6 +334,93 @@ test_handover(void)
 	ok(!wa_handover_tell(key, &names[0]), "nobody listens any more");
 }
 
+/* More threads than it has, names that cannot be, an end in the middle. */
+static void
+test_bounds(void)
+{
+	WaWalName	impossible = {
+		.kind = WA_KIND_SEGMENT,.tli = 1,.seg = UINT32_MAX,
+		.text = "0000000100000000FFFFFFFF"
+	};
+	WaPrefetch *prefetch;
+	int			fd = -1;
+
+	configure(2, 9);
+	prefetch = wa_prefetch_open(&config);
+	must(prefetch != NULL);
+	is_int(wa_prefetch_take(prefetch, &impossible, &fd), WA_PREFETCH_MISSING,
+		   "a name that cannot be");
+	wa_prefetch_move(prefetch, &impossible);
+	is_int(wa_prefetch_holds(prefetch), 0, "moves nothing");
+	wa_prefetch_move(prefetch, &names[0]);
+	wa_prefetch_work(prefetch, 1);
+	is_int(wa_prefetch_holds(prefetch), 2, "two are being fetched");
+	wa_prefetch_close(prefetch);
+	wa_prefetch_close(NULL);
+	close(config.dir_fd);
+}
+
+static char odd_key[WA_HANDOVER_KEY_BYTES];
+
+static void *
+take_odd(void *arg)
+{
+	(void) wa_handover_take(odd_key, &names[0], 5000, arg);
+	return NULL;
+}
+
+/* No descriptors to ask with; an answer with a file that is not said to be one. */
+static void
+test_odd_answer(void)
+{
+	WaPostmaster postmaster = {.pid = getpid()};
+	const char *words[] = {"odd"};
+	struct rlimit before;
+	struct rlimit none;
+	union
+	{
+		struct cmsghdr align;
+		char		bytes[CMSG_SPACE(sizeof(int))];
+	}			control = {0};
+	struct iovec data = {.iov_base = "X",.iov_len = 1};
+	struct msghdr message = {
+		.msg_iov = &data,.msg_iovlen = 1,.msg_control = &control,
+		.msg_controllen = sizeof(control)
+	};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	pthread_t	thread;
+	WaWalName	asked;
+	int			taken = -2;
+	int			client = -1;
+	int			listener;
+
+	must(wa_handover_key(&postmaster, SYSID, words, 1, odd_key));
+	must(getrlimit(RLIMIT_NOFILE, &before) == 0);
+	none = before;
+	none.rlim_cur = 0;
+	must(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	ok(!wa_handover_tell(odd_key, &names[0]),
+	   "without descriptors nobody is told");
+	must(setrlimit(RLIMIT_NOFILE, &before) == 0);
+
+	listener = wa_handover_listen(odd_key);
+	must(listener >= 0);
+	must(pthread_create(&thread, NULL, take_odd, &taken) == 0);
+	for (int i = 0; i < 5000 && client < 0; i++)
+		if (!wa_handover_request(listener, &asked, &client))
+			usleep(1000);
+	must(client >= 0);
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &listener, sizeof(int));
+	must(sendmsg(client, &message, 0) == 1);
+	must(pthread_join(thread, NULL) == 0);
+	is_int(taken, -1, "a file that is not said to be the one is not taken");
+	close(client);
+	close(listener);
+}
+
 int
 main(void)
 {
@@ -342,5 +431,7 @@ main(void)
 	test_damage();
 	test_delivery();
 	test_handover();
+	test_bounds();
+	test_odd_answer();
 	return done_testing();
 }
