@@ -66,16 +66,6 @@ sub kill_in_the_middle
 	return;
 }
 
-sub wait_for_server
-{
-	return wait_until(
-		'the server to be back',
-		sub {
-			my ($exit) = $node->psql('postgres', 'SELECT 1');
-			return $exit == 0;
-		});
-}
-
 # --- the archiver
 
 my @wal = make_backlog(16);
@@ -98,11 +88,10 @@ for my $round (1 .. 3)
 	$left{$_} = 1 for @left;
 	$kills++;
 	push @bad, bad_objects();
-	wait_for_server();
+	wait_for_archiver($node, $pid);
 }
 cmp_ok($kills, '>=', 2, 'the archiver was killed in the middle of a file, several times');
 is("@bad", '', 'at each moment every object was absent or complete');
-wait_for_archiver($node);		# PostgreSQL starts it every 10 s at most
 wait_archived($node);
 is(join(' ', bad_objects()), '', 'at the end all are whole');
 is(join(' ', grep { !-e object_path($archive, $_) } @wal), '', 'and all are there');

@@ -36,6 +36,29 @@ our @EXPORT = qw(
   slurp_binary write_binary unpadded
 );
 
+# A psql that gets no connection may end before it has read the query, of which
+# IPC::Run dies. It has not asked anything then: once more.
+foreach my $name (qw(psql poll_query_until))
+{
+	no strict 'refs';
+	no warnings 'redefine';
+	my $method = \&{"PostgreSQL::Test::Cluster::$name"};
+
+	*{"PostgreSQL::Test::Cluster::$name"} = sub {
+		my @arguments = @_;
+		my $context = wantarray;
+
+		foreach my $try (1 .. 100)
+		{
+			my @result = eval { $context ? $method->(@arguments) : scalar $method->(@arguments) };
+
+			return $context ? @result : $result[0] if $@ eq '';
+			die $@ if $@ !~ /^ack Broken pipe/ || $try == 100;
+			usleep(100_000);
+		}
+	};
+}
+
 # The settings that make a server archive into a directory.
 sub archive_conf
 {
@@ -345,7 +368,8 @@ sub archiver_pid
 		"SELECT pid FROM pg_stat_activity WHERE backend_type = 'archiver'");
 }
 
-# The archiver's process id, of another archiver than $not if that is given.
+# The archiver's process id, of another archiver than $not if that is given: then
+# the server may be restarting meanwhile.
 sub wait_for_archiver
 {
 	my ($node, $not) = @_;
@@ -353,7 +377,8 @@ sub wait_for_archiver
 	return wait_until(
 		'an archiver',
 		sub {
-			my $pid = archiver_pid($node);
+			my $pid = eval { archiver_pid($node) } // '';
+			die $@ if $@ ne '' && !defined $not;
 			return $pid ne '' && $pid ne ($not // '') ? $pid : 0;
 		});
 }
