@@ -24,6 +24,8 @@
 #include "archive/source.h"
 #include "archive/verify.h"
 #include "archive/xids.h"
+#include "core/bytes.h"
+#include "core/crc32c.h"
 #include "faults.h"
 #include "fixture.h"
 #include "memory.h"
@@ -225,7 +227,7 @@ static void
 test_probe(void)
 {
 	WaProbe		probe;
-	static char path[2000];
+	static char path[4000];
 
 	remove_tree("empty");
 	must(mkdir("empty", 0700) == 0);
@@ -327,6 +329,12 @@ test_object(void)
 	const char *key = "wal/00000002.history.zst";
 	WaEnvelope	envelope;
 	WaStat		stat;
+	unsigned char *object;
+	unsigned char *large;
+	unsigned char *begin;
+	size_t		length;
+	int			n = 0;
+	int			failures = 0;
 
 	fresh();
 	push("00000002.history", history, strlen(history));
@@ -335,6 +343,41 @@ test_object(void)
 	is_code(wa_object_read(store, key, &stat, &envelope, zstd, NULL, &err),
 			WA_DAMAGED, &err, "a segment of a few bytes");
 	has_str(err.message, "holds no WAL segment", "is none");
+
+	/* an envelope with more than is read at first */
+	must(wa_object_envelope(store, key, &stat, &envelope, &err) == WA_OK);
+	object = read_file("archive/wal/00000002.history.zst", &length);
+	large = malloc(envelope.body_bytes + 10000);
+	must(object != NULL && large != NULL);
+	memcpy(large, object, envelope.body_bytes);
+	begin = large + envelope.body_bytes;
+	length = wa_envelope_encode(&envelope, begin) - WA_ENVELOPE_TRAILER_BYTES;
+	wa_put16(begin + length, 0x7777);
+	wa_put16(begin + length + 2, 6000);
+	memset(begin + length + 4, 'x', 6000);
+	length += 4 + 6000 + WA_ENVELOPE_TRAILER_BYTES;
+	wa_put32(begin + 4, (uint32_t) length - 8);
+	wa_put32(begin + length - 16, (uint32_t) length);
+	wa_put32(begin + length - 12, wa_crc32c(0, begin, length - 12));
+	memcpy(begin + length - 8, "walarch\n", 8);
+	write_file("archive/wal/00000002.history.zst", large,
+			   envelope.body_bytes + length);
+	is_code(wa_object_envelope(store, key, &stat, &envelope, &err), WA_OK, &err,
+			"an envelope that is not in the last 4096 bytes as a whole");
+	is_str(envelope.name, "00000002.history", "is read");
+	for (fault.fired = true; fault.fired && n < 100;)
+	{
+		WaCode		code;
+
+		fault_begin(++n, EIO);
+		code = wa_object_envelope(store, key, &stat, &envelope, &err);
+		fault_end();
+		failures += fault.fired &&
+			(code == WA_IO || strcmp(fault.failed_call, "close") == 0);
+	}
+	is_int(failures, n - 1, "or an error, if any of %d calls fails but a close", n - 1);
+	free(object);
+	free(large);
 }
 
 /* Timelines that left others in their first segment, and places in none. */
@@ -344,10 +387,14 @@ test_lineage(void)
 	WaHistoryEntry entries[2] = {
 		{.tli = 1,.begin = 0,.end = 8},{.tli = 2,.begin = 8,.end = UINT64_MAX}
 	};
+	WaHistoryEntry entries3[2] = {
+		{.tli = 1,.begin = 0,.end = 8},{.tli = 3,.begin = 8,.end = UINT64_MAX}
+	};
 	WaRange		range = {.first = 5,.last = 6};
-	WaTimeline	timelines[2] = {
+	WaTimeline	timelines[3] = {
 		{.tli = 1,.history_known = true,.ranges_count = 1,.ranges = &range},
-		{.tli = 2,.history_known = true,.history = {.count = 2,.entries = entries}}
+		{.tli = 2,.history_known = true,.history = {.count = 2,.entries = entries}},
+		{.tli = 3,.history_known = true,.history = {.count = 2,.entries = entries3}}
 	};
 	WaCatalogue catalogue = {
 		.marker = {.segment_bytes = SEG_1MB},.timelines_count = 2,
@@ -376,6 +423,13 @@ test_lineage(void)
 	must(wa_gaps_find(&catalogue, &gaps, &count));
 	ok(count == 1 && gaps[0].tli == 1 && gaps[0].first == 7 &&
 	   gaps[0].last == 9, "what is missing up to the fork");
+	free(gaps);
+	entries3[0].end = 12 * MB;
+	entries3[1].begin = 12 * MB;
+	catalogue.timelines_count = 3;
+	must(wa_gaps_find(&catalogue, &gaps, &count));
+	ok(count == 1 && gaps[0].first == 7 && gaps[0].last == 11,
+	   "and up to the later one of two");
 	free(gaps);
 	memory_begin(2);
 	ok(!wa_gaps_find(&catalogue, &gaps, &count), "without memory none is told");
@@ -424,6 +478,78 @@ test_parted(void)
 	wal_close(&wal);
 	wa_archive_close(archive);
 	wa_bench_close(bench);
+}
+
+/* What was staged ahead does not serve, and there is no memory to begin anew. */
+static void
+test_no_second_try(void)
+{
+	WaArchiveConfig config;
+	WaArchive  *archive;
+	WaLookahead *ahead;
+	WaPushResult result;
+	WaAheadRequest request = {.level = 1,.catchup_level = 1};
+	WalWriter	wal;
+	char		name[WA_WALNAME_BYTES];
+	char		path[100];
+	int			n = 0;
+
+	fresh();
+	must(mkdir("pg_wal", 0700) == 0 && mkdir("pg_wal/archive_status", 0700) == 0);
+	archive_config(&config, archive_path, SEG_1MB);
+	archive = wa_archive_open(&config);
+	must(archive != NULL);
+	ahead = wa_lookahead_open(archive, 1);
+	must(ahead != NULL);
+	wal_open(&wal, SEG_1MB, 10);
+	for (int i = 0; i < 4; i++)
+	{
+		wal_commit(&wal, NOON_US);
+		wal_switch(&wal);
+		write_file(path_in_scratch("pg_wal/%s", wal_name(&wal, i)),
+				   wal_segment(&wal, i), SEG_1MB);
+		write_file(path_in_scratch("pg_wal/archive_status/%s.ready",
+								   wal_name(&wal, i)), "", 0);
+	}
+	for (int i = 0; i < 3; i++)
+	{
+		WaCode		code;
+
+		snprintf(name, sizeof(name), "%s", wal_name(&wal, i));
+		snprintf(path, sizeof(path), "pg_wal/%s", name);
+		request.file = name;
+		request.path = path;
+		if (i == 2)
+		{
+			/* it changes when it has been staged: looked at by its ctime */
+			for (n = 0; n < 5000 && count_names("archive/tmp") < 2; n++)
+				usleep(1000);
+			must(count_names("archive/tmp") == 2);
+			must(chmod(path, 0640) == 0);
+		}
+		must(wa_lookahead_ask(ahead, &request, &err) == WA_OK);
+		if (i == 2)
+			memory_begin(2);	/* the run, then the second try */
+		for (n = 0; n < 5000 && !wa_lookahead_answered(ahead, now_ms(), 60000);
+			 n++)
+			usleep(1000);
+		code = wa_lookahead_answer(ahead, &result, &err);
+		if (i < 2)
+			must(code == WA_OK);
+		else
+		{
+			ok(memory_end(), "there was no memory");
+			is_code(code, WA_NO_MEMORY, &err, "which is the answer");
+		}
+	}
+	must(wa_lookahead_ask(ahead, &request, &err) == WA_OK);
+	for (n = 0; n < 5000 && !wa_lookahead_answered(ahead, now_ms(), 60000); n++)
+		usleep(1000);
+	is_code(wa_lookahead_answer(ahead, &result, &err), WA_OK, &err,
+			"the next try succeeds");
+	wa_lookahead_close(ahead, 60000);
+	wa_archive_close(archive);
+	wal_close(&wal);
 }
 
 static void
@@ -479,6 +605,7 @@ main(void)
 	test_lineage();
 	test_parted();
 	test_archive();
+	test_no_second_try();
 	wa_store_close(store);
 	wa_zstd_close(zstd);
 	return done_testing();

@@ -1689,7 +1689,7 @@ sweep(const Operation *operation, const FaultKind *kind)
 
 		if (operation->before != NULL && (operation->flags & ONCE) == 0)
 			operation->before();
-		n += (operation->flags & LARGE) != 0 && n > 40 ? n / 3 : 1;
+		n += (operation->flags & LARGE) != 0 && n > 40 ? n / 10 : 1;
 		fired = run_failing(operation, kind, n, &code);
 		same = strcmp(answer, expected) == 0;
 		if ((code == WA_OK || code == WA_NOT_FOUND) && doubts <= expected_doubts
