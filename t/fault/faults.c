@@ -90,6 +90,8 @@ step(const char *call, const char *what)
 
 	if (!fault.active)
 		return true;
+	if (fault.slow != NULL && strcmp(call, fault.slow) == 0)
+		(void) sleep(1);
 	snprintf(fault.trace + length, sizeof(fault.trace) - length, "%s:%s\n",
 			 call, what);
 	if (refused(call))

@@ -25,6 +25,7 @@ typedef struct Fault
 	bool		and_all_later;	/* the disk is gone from then on */
 	int			fail_with;		/* an errno, or FAULT_SHORT */
 	WaBeat	   *cancel_at;		/* instead of failing: the waiter gives up */
+	const char *slow;			/* a call that takes a second */
 	const char *refuse;			/* calls this file system does not have */
 	bool		no_types;		/* it does not tell types in listings either */
 	bool		no_sync;		/* count an fsync, but do not wait for the disk */

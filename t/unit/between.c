@@ -20,6 +20,7 @@
 #include "archive/lookahead.h"
 #include "archive/object.h"
 #include "archive/pins.h"
+#include "archive/postmaster.h"
 #include "archive/probe.h"
 #include "archive/source.h"
 #include "archive/verify.h"
@@ -88,6 +89,7 @@ static void
 test_delivery(void)
 {
 	WaDestination destination = {.path = "delivered",.mode = 0600};
+	WaUnnamed	unnamed = {.fd = -1};
 	WaDelivery *delivery;
 	int			other = open("delivered.walarch", O_WRONLY | O_CREAT, 0600);
 
@@ -105,6 +107,19 @@ test_delivery(void)
 	has_str(err.message, "could not take over", "is not taken");
 	wa_delivery_close(NULL);
 	must(unlink("delivered.walarch") == 0);
+
+	unnamed.dir_fd = open(".", O_RDONLY | O_DIRECTORY);
+	destination.unnamed = &unnamed;
+	must(wa_delivery_open(&destination, NULL, &delivery, &err) == WA_OK);
+	fault.refuse = "fsync";
+	fault_begin(0, 0);
+	is_code(wa_delivery_commit(delivery, &err), WA_IO, &err,
+			"a file without a name that cannot be synced");
+	fault_end();
+	fault.refuse = NULL;
+	wa_delivery_close(delivery);
+	is_int(unnamed.fd, -1, "is not handed over");
+	close(unnamed.dir_fd);
 }
 
 /* ---- backups ---- */
@@ -149,6 +164,10 @@ test_bases(void)
 	is_code(wa_basefile_read(store, &backup, &file,
 							 wa_sink_buffer(&buffer, data, sizeof(data), "x"),
 							 &err), WA_DAMAGED, &err, "other bytes than those");
+	file.stored_bytes++;
+	is_code(wa_basefile_read(store, &backup, &file,
+							 wa_sink_buffer(&buffer, data, sizeof(data), "x"),
+							 &err), WA_DAMAGED, &err, "or another size");
 	is_code(wa_base_withdraw(store, backup.id, &err), WA_OK, &err, "withdrawn");
 	is_code(wa_base_remove(store, backup.id, enough, NULL, &err), WA_CANCELLED,
 			&err, "removing is ended");
@@ -224,6 +243,18 @@ test_drills(void)
 /* ---- what can be seen from outside ---- */
 
 static void
+test_postmaster(void)
+{
+	WaPostmaster postmaster = {.pid = getpid()};
+
+	write_file("postmaster.pid", "", 0);
+	ok(!wa_postmaster_read(AT_FDCWD, &postmaster), "an empty postmaster.pid");
+	postmaster = (WaPostmaster) {.pid = getpid()};
+	ok(!wa_postmaster_lives(&postmaster), "a process that started at another time");
+	must(unlink("postmaster.pid") == 0);
+}
+
+static void
 test_probe(void)
 {
 	WaProbe		probe;
@@ -265,6 +296,14 @@ static uint64_t
 now_ms(void)
 {
 	return test_clock_us() / 1000;
+}
+
+static uint64_t
+fast_clock(void)
+{
+	static uint64_t ms;
+
+	return ms += 10000;
 }
 
 static void
@@ -313,6 +352,18 @@ test_reading(void)
 	wa_lineage_free(&lineage);
 	is_code(wa_pin_resolve(store, &catalogue, &pin, 0, &err), WA_INVALID, &err,
 			"a pin of no kind");
+
+	/* reading takes its time, and the clock runs fast */
+	verify.now_ms = fast_clock;
+	verify.timeout_ms = 1000;
+	fault.slow = "pread";
+	fault_begin(0, 0);
+	is_code(wa_verify(&verify, &catalogue, &progress, &err), WA_STUCK, &err,
+			"verify, of an archive that hangs");
+	fault_end();
+	fault.slow = NULL;
+	verify.now_ms = now_ms;
+	verify.timeout_ms = 60000;
 
 	memset(catalogue.marker.archive_id, '0', 32);
 	is_code(wa_verify(&verify, &catalogue, &progress, &err), WA_INVALID, &err,
@@ -599,6 +650,7 @@ main(void)
 	test_delivery();
 	test_bases();
 	test_drills();
+	test_postmaster();
 	test_probe();
 	test_reading();
 	test_object();
