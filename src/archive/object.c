@@ -60,7 +60,7 @@ wa_object_envelope(WaStore *store, const char *key, WaStat *stat,
 	{
 		tail_bytes = length;
 		if (read_tail(store, key, stat, tail_bytes, tail, err) != WA_OK)
-			return err->code;	/* not reached: none is so large as yet */
+			return err->code;
 	}
 	return wa_envelope_decode(tail + tail_bytes - length, length, stat->bytes,
 							  what, envelope, err);

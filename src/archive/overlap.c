@@ -84,7 +84,7 @@ their_scan(WaStore *store, const char *key, const WaStat *stat,
 		return WA_OK;
 	}
 	if (wa_walname_parse(theirs->name, &name, err) != WA_OK)
-		return err->code;
+		return err->code;		/* not reached: it is the name that was asked for */
 	scan = wa_scan_open(&name, theirs->segment_bytes, theirs->wal_magic);
 	if (scan == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory reading \"%s\"",

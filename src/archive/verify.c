@@ -477,7 +477,7 @@ await(Verify *self, WaVerifyTask *task, WaError *err)
 		if (options->stop(options->arg))
 			return wa_fail(err, WA_CANCELLED, "interrupted");
 		if (poll(&event, 1, WAIT_MS) < 0 && errno != EINTR)
-			return wa_fail_errno(err, errno, "could not wait");
+			return wa_fail_errno(err, errno, "could not wait"); /* not reached: only EINTR */
 	}
 }
 

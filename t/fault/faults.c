@@ -127,6 +127,8 @@ step(const char *call, const char *what)
 {
 	if (!fault.active)
 		return true;
+	if (fault.slow != NULL && strcmp(call, fault.slow) == 0)
+		(void) sleep(1);
 	note(call, what);
 	if (refused(call))
 	{

@@ -27,6 +27,7 @@ typedef struct Fault
 	int			fail_with;		/* an errno, or FAULT_SHORT */
 	bool		closes;			/* count what closes files, too */
 	WaBeat	   *cancel_at;		/* instead of failing: the waiter gives up */
+	const char *slow;			/* a call that takes a second */
 	const char *refuse;			/* calls this file system does not have */
 	bool		no_types;		/* it does not tell types in listings either */
 	atomic_bool fired;

@@ -89,7 +89,8 @@ sub flaws_of_hits
 		my $text = slurp_file($file);
 
 		next unless $text =~ $hit_re;
-		push @flaws, basename($file) . ": $1" if $text =~ /^((?:clone|fork|vfork).*)$/m;
+		# untraced is what writes the counters of `make coverage`
+		push @flaws, basename($file) . ": $1" if $text =~ /^((?:clone|fork|vfork)(?!.*CLONE_UNTRACED).*)$/m;
 		push @flaws, basename($file) . ": $1" if $text =~ /^(open.*"\Q$archive\E.*)$/m;
 		push @flaws, basename($file) . ": no trail"
 		  unless $text =~ /^open\w*\((?:AT_FDCWD, )?"pg_stat_tmp\/walarch\.trail", O_WRONLY/m;

@@ -20,10 +20,13 @@
 #include "archive/lookahead.h"
 #include "archive/object.h"
 #include "archive/pins.h"
+#include "archive/postmaster.h"
 #include "archive/probe.h"
 #include "archive/source.h"
 #include "archive/verify.h"
 #include "archive/xids.h"
+#include "core/bytes.h"
+#include "core/crc32c.h"
 #include "faults.h"
 #include "fixture.h"
 #include "memory.h"
@@ -86,6 +89,7 @@ static void
 test_delivery(void)
 {
 	WaDestination destination = {.path = "delivered",.mode = 0600};
+	WaUnnamed	unnamed = {.fd = -1};
 	WaDelivery *delivery;
 	int			other = open("delivered.walarch", O_WRONLY | O_CREAT, 0600);
 
@@ -103,6 +107,19 @@ test_delivery(void)
 	has_str(err.message, "could not take over", "is not taken");
 	wa_delivery_close(NULL);
 	must(unlink("delivered.walarch") == 0);
+
+	unnamed.dir_fd = open(".", O_RDONLY | O_DIRECTORY);
+	destination.unnamed = &unnamed;
+	must(wa_delivery_open(&destination, NULL, &delivery, &err) == WA_OK);
+	fault.refuse = "fsync";
+	fault_begin(0, 0);
+	is_code(wa_delivery_commit(delivery, &err), WA_IO, &err,
+			"a file without a name that cannot be synced");
+	fault_end();
+	fault.refuse = NULL;
+	wa_delivery_close(delivery);
+	is_int(unnamed.fd, -1, "is not handed over");
+	close(unnamed.dir_fd);
 }
 
 /* ---- backups ---- */
@@ -147,6 +164,10 @@ test_bases(void)
 	is_code(wa_basefile_read(store, &backup, &file,
 							 wa_sink_buffer(&buffer, data, sizeof(data), "x"),
 							 &err), WA_DAMAGED, &err, "other bytes than those");
+	file.stored_bytes++;
+	is_code(wa_basefile_read(store, &backup, &file,
+							 wa_sink_buffer(&buffer, data, sizeof(data), "x"),
+							 &err), WA_DAMAGED, &err, "or another size");
 	is_code(wa_base_withdraw(store, backup.id, &err), WA_OK, &err, "withdrawn");
 	is_code(wa_base_remove(store, backup.id, enough, NULL, &err), WA_CANCELLED,
 			&err, "removing is ended");
@@ -222,10 +243,22 @@ test_drills(void)
 /* ---- what can be seen from outside ---- */
 
 static void
+test_postmaster(void)
+{
+	WaPostmaster postmaster = {.pid = getpid()};
+
+	write_file("postmaster.pid", "", 0);
+	ok(!wa_postmaster_read(AT_FDCWD, &postmaster), "an empty postmaster.pid");
+	postmaster = (WaPostmaster) {.pid = getpid()};
+	ok(!wa_postmaster_lives(&postmaster), "a process that started at another time");
+	must(unlink("postmaster.pid") == 0);
+}
+
+static void
 test_probe(void)
 {
 	WaProbe		probe;
-	static char path[2000];
+	static char path[4000];
 
 	remove_tree("empty");
 	must(mkdir("empty", 0700) == 0);
@@ -263,6 +296,14 @@ static uint64_t
 now_ms(void)
 {
 	return test_clock_us() / 1000;
+}
+
+static uint64_t
+fast_clock(void)
+{
+	static uint64_t ms;
+
+	return ms += 10000;
 }
 
 static void
@@ -312,6 +353,18 @@ test_reading(void)
 	is_code(wa_pin_resolve(store, &catalogue, &pin, 0, &err), WA_INVALID, &err,
 			"a pin of no kind");
 
+	/* reading takes its time, and the clock runs fast */
+	verify.now_ms = fast_clock;
+	verify.timeout_ms = 1000;
+	fault.slow = "pread";
+	fault_begin(0, 0);
+	is_code(wa_verify(&verify, &catalogue, &progress, &err), WA_STUCK, &err,
+			"verify, of an archive that hangs");
+	fault_end();
+	fault.slow = NULL;
+	verify.now_ms = now_ms;
+	verify.timeout_ms = 60000;
+
 	memset(catalogue.marker.archive_id, '0', 32);
 	is_code(wa_verify(&verify, &catalogue, &progress, &err), WA_INVALID, &err,
 			"verify, of another archive by now");
@@ -327,6 +380,12 @@ test_object(void)
 	const char *key = "wal/00000002.history.zst";
 	WaEnvelope	envelope;
 	WaStat		stat;
+	unsigned char *object;
+	unsigned char *large;
+	unsigned char *begin;
+	size_t		length;
+	int			n = 0;
+	int			failures = 0;
 
 	fresh();
 	push("00000002.history", history, strlen(history));
@@ -335,6 +394,41 @@ test_object(void)
 	is_code(wa_object_read(store, key, &stat, &envelope, zstd, NULL, &err),
 			WA_DAMAGED, &err, "a segment of a few bytes");
 	has_str(err.message, "holds no WAL segment", "is none");
+
+	/* an envelope with more than is read at first */
+	must(wa_object_envelope(store, key, &stat, &envelope, &err) == WA_OK);
+	object = read_file("archive/wal/00000002.history.zst", &length);
+	large = malloc(envelope.body_bytes + 10000);
+	must(object != NULL && large != NULL);
+	memcpy(large, object, envelope.body_bytes);
+	begin = large + envelope.body_bytes;
+	length = wa_envelope_encode(&envelope, begin) - WA_ENVELOPE_TRAILER_BYTES;
+	wa_put16(begin + length, 0x7777);
+	wa_put16(begin + length + 2, 6000);
+	memset(begin + length + 4, 'x', 6000);
+	length += 4 + 6000 + WA_ENVELOPE_TRAILER_BYTES;
+	wa_put32(begin + 4, (uint32_t) length - 8);
+	wa_put32(begin + length - 16, (uint32_t) length);
+	wa_put32(begin + length - 12, wa_crc32c(0, begin, length - 12));
+	memcpy(begin + length - 8, "walarch\n", 8);
+	write_file("archive/wal/00000002.history.zst", large,
+			   envelope.body_bytes + length);
+	is_code(wa_object_envelope(store, key, &stat, &envelope, &err), WA_OK, &err,
+			"an envelope that is not in the last 4096 bytes as a whole");
+	is_str(envelope.name, "00000002.history", "is read");
+	for (fault.fired = true; fault.fired && n < 100;)
+	{
+		WaCode		code;
+
+		fault_begin(++n, EIO);
+		code = wa_object_envelope(store, key, &stat, &envelope, &err);
+		fault_end();
+		failures += fault.fired &&
+			(code == WA_IO || strcmp(fault.failed_call, "close") == 0);
+	}
+	is_int(failures, n - 1, "or an error, if any of %d calls fails but a close", n - 1);
+	free(object);
+	free(large);
 }
 
 /* Timelines that left others in their first segment, and places in none. */
@@ -344,10 +438,14 @@ test_lineage(void)
 	WaHistoryEntry entries[2] = {
 		{.tli = 1,.begin = 0,.end = 8},{.tli = 2,.begin = 8,.end = UINT64_MAX}
 	};
+	WaHistoryEntry entries3[2] = {
+		{.tli = 1,.begin = 0,.end = 8},{.tli = 3,.begin = 8,.end = UINT64_MAX}
+	};
 	WaRange		range = {.first = 5,.last = 6};
-	WaTimeline	timelines[2] = {
+	WaTimeline	timelines[3] = {
 		{.tli = 1,.history_known = true,.ranges_count = 1,.ranges = &range},
-		{.tli = 2,.history_known = true,.history = {.count = 2,.entries = entries}}
+		{.tli = 2,.history_known = true,.history = {.count = 2,.entries = entries}},
+		{.tli = 3,.history_known = true,.history = {.count = 2,.entries = entries3}}
 	};
 	WaCatalogue catalogue = {
 		.marker = {.segment_bytes = SEG_1MB},.timelines_count = 2,
@@ -376,6 +474,13 @@ test_lineage(void)
 	must(wa_gaps_find(&catalogue, &gaps, &count));
 	ok(count == 1 && gaps[0].tli == 1 && gaps[0].first == 7 &&
 	   gaps[0].last == 9, "what is missing up to the fork");
+	free(gaps);
+	entries3[0].end = 12 * MB;
+	entries3[1].begin = 12 * MB;
+	catalogue.timelines_count = 3;
+	must(wa_gaps_find(&catalogue, &gaps, &count));
+	ok(count == 1 && gaps[0].first == 7 && gaps[0].last == 11,
+	   "and up to the later one of two");
 	free(gaps);
 	memory_begin(2);
 	ok(!wa_gaps_find(&catalogue, &gaps, &count), "without memory none is told");
@@ -426,6 +531,78 @@ test_parted(void)
 	wa_bench_close(bench);
 }
 
+/* What was staged ahead does not serve, and there is no memory to begin anew. */
+static void
+test_no_second_try(void)
+{
+	WaArchiveConfig config;
+	WaArchive  *archive;
+	WaLookahead *ahead;
+	WaPushResult result;
+	WaAheadRequest request = {.level = 1,.catchup_level = 1};
+	WalWriter	wal;
+	char		name[WA_WALNAME_BYTES];
+	char		path[100];
+	int			n = 0;
+
+	fresh();
+	must(mkdir("pg_wal", 0700) == 0 && mkdir("pg_wal/archive_status", 0700) == 0);
+	archive_config(&config, archive_path, SEG_1MB);
+	archive = wa_archive_open(&config);
+	must(archive != NULL);
+	ahead = wa_lookahead_open(archive, 1);
+	must(ahead != NULL);
+	wal_open(&wal, SEG_1MB, 10);
+	for (int i = 0; i < 4; i++)
+	{
+		wal_commit(&wal, NOON_US);
+		wal_switch(&wal);
+		write_file(path_in_scratch("pg_wal/%s", wal_name(&wal, i)),
+				   wal_segment(&wal, i), SEG_1MB);
+		write_file(path_in_scratch("pg_wal/archive_status/%s.ready",
+								   wal_name(&wal, i)), "", 0);
+	}
+	for (int i = 0; i < 3; i++)
+	{
+		WaCode		code;
+
+		snprintf(name, sizeof(name), "%s", wal_name(&wal, i));
+		snprintf(path, sizeof(path), "pg_wal/%s", name);
+		request.file = name;
+		request.path = path;
+		if (i == 2)
+		{
+			/* it changes when it has been staged: looked at by its ctime */
+			for (n = 0; n < 5000 && count_names("archive/tmp") < 2; n++)
+				usleep(1000);
+			must(count_names("archive/tmp") == 2);
+			must(chmod(path, 0640) == 0);
+		}
+		must(wa_lookahead_ask(ahead, &request, &err) == WA_OK);
+		if (i == 2)
+			memory_begin(2);	/* the run, then the second try */
+		for (n = 0; n < 5000 && !wa_lookahead_answered(ahead, now_ms(), 60000);
+			 n++)
+			usleep(1000);
+		code = wa_lookahead_answer(ahead, &result, &err);
+		if (i < 2)
+			must(code == WA_OK);
+		else
+		{
+			ok(memory_end(), "there was no memory");
+			is_code(code, WA_NO_MEMORY, &err, "which is the answer");
+		}
+	}
+	must(wa_lookahead_ask(ahead, &request, &err) == WA_OK);
+	for (n = 0; n < 5000 && !wa_lookahead_answered(ahead, now_ms(), 60000); n++)
+		usleep(1000);
+	is_code(wa_lookahead_answer(ahead, &result, &err), WA_OK, &err,
+			"the next try succeeds");
+	wa_lookahead_close(ahead, 60000);
+	wa_archive_close(archive);
+	wal_close(&wal);
+}
+
 static void
 test_archive(void)
 {
@@ -473,12 +650,14 @@ main(void)
 	test_delivery();
 	test_bases();
 	test_drills();
+	test_postmaster();
 	test_probe();
 	test_reading();
 	test_object();
 	test_lineage();
 	test_parted();
 	test_archive();
+	test_no_second_try();
 	wa_store_close(store);
 	wa_zstd_close(zstd);
 	return done_testing();

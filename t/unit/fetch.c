@@ -320,6 +320,10 @@ test_before_the_first(void)
 	expect(WA_NOT_FOUND, NEXT, NULL, 0, "absent there");
 	config.known_file = NULL;
 	expect(WA_OK, SEG_NAME, segment, SEG_1MB, "no server that could know it");
+	config.control = NULL;
+	expect(WA_OK, SEG_NAME, segment, SEG_1MB,
+		   "nothing known of its segments but what the file says");
+	config.control = &control;
 	config.known_file = "walarch.known";
 	write_file("archive/file", "x", 1);
 	expect(WA_NO_MARKER, SEG_NAME, NULL, 0, "not empty, and no marker");

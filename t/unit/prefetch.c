@@ -418,6 +418,16 @@ test_odd_answer(void)
 	must(pthread_join(thread, NULL) == 0);
 	is_int(taken, -1, "a file that is not said to be the one is not taken");
 	close(client);
+	client = -1;
+	taken = -2;
+	must(pthread_create(&thread, NULL, take_odd, &taken) == 0);
+	for (int i = 0; i < 5000 && client < 0; i++)
+		if (!wa_handover_request(listener, &asked, &client))
+			usleep(1000);
+	must(client >= 0);
+	close(client);
+	must(pthread_join(thread, NULL) == 0);
+	is_int(taken, -1, "a keeper that goes away has none");
 	close(listener);
 }
 
