@@ -24,7 +24,10 @@ typedef struct Names
 	bool		prefixes;		/* or files */
 } Names;
 
-/* What is in the place of a backup must not hide it: a link, say. */
+/*
+ * What is in the place of a backup must not hide it: a link, say.  One of any
+ * other name ("latest") hides nothing, and is none of ours.
+ */
 static WaCode
 check_file(WaStore *store, const char *name, WaError *err)
 {
@@ -32,6 +35,8 @@ check_file(WaStore *store, const char *name, WaError *err)
 	WaStat		ignored;
 	WaCode		code;
 
+	if (strspn(name, "0123456789ABCDEF") != 24 || name[24] != '.')
+		return WA_OK;
 	snprintf(key, sizeof(key), WA_PREFIX_BASE "/%.63s", name);
 	code = wa_store_stat(store, key, &ignored, err);
 	return code == WA_NOT_FOUND ? WA_OK : code;

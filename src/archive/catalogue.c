@@ -377,7 +377,8 @@ take_top(void *arg, const char *text, bool is_prefix, WaError *err)
 	/* what is in the place of a directory must not hide what was in it */
 	if (!is_prefix && !wa_layout_is_directory(text))
 		return take_object(arg, text, is_prefix, err);
-	if (strlen(builder->directory) + 1 + strlen(text) >= WA_KEY_BYTES)
+	/* of a file system (lost+found), of snapshots, of whoever copies */
+	if (!wa_layout_is_directory(text))
 	{
 		builder->catalogue->foreign++;
 		return WA_OK;

@@ -81,13 +81,11 @@ take_top(void *arg, const char *text, bool is_prefix, WaError *err)
 	WaWalName	name;
 	uint32_t	tli;
 	uint32_t	log;
-	int			end = 0;
 
-	if (is_prefix || wa_layout_is_directory(text))
+	if (wa_layout_is_directory(text))
 	{
-		if (strlen(text) == 16 && sscanf(text, "%8" SCNx32 "%8" SCNx32 "%n",
-										 &tli, &log, &end) == 2 &&
-			end == 16 && tli == search->name->tli && log >= search->name->log)
+		if (sscanf(text, "%8" SCNx32 "%8" SCNx32, &tli, &log) == 2 &&
+			tli == search->name->tli && log >= search->name->log)
 			return append(&search->directories, &search->directories_count,
 						  log, err);
 		return WA_OK;

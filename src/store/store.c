@@ -6,7 +6,6 @@
 #include "store/store.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <string.h>
 
 bool
@@ -26,19 +25,31 @@ wa_key_valid(const char *key)
 		}
 		if (part_begins && *c == '.')
 			return false;
-		if (!isalnum((unsigned char) *c) && strchr(".-_", *c) == NULL)
+		if (!(*c >= 'A' && *c <= 'Z') && !(*c >= 'a' && *c <= 'z') &&
+			!(*c >= '0' && *c <= '9') && strchr(".-_", *c) == NULL)
 			return false;
 		part_begins = false;
 	}
 	return length > 0 && length < WA_KEY_BYTES && !part_begins;
 }
 
+/*
+ * Names that are listed may be anything, and a key made of one none: that is an
+ * error, and no reason to take the server down.
+ */
+static WaCode
+check_key(const char *key, WaError *err)
+{
+	return wa_key_valid(key) ? WA_OK :
+		wa_fail(err, WA_INVALID, "\"%.100s\" is not a valid key", key);
+}
+
 WaCode
 wa_put_begin(WaStore *store, const char *key, WaPut **put, WaError *err)
 {
 	*put = NULL;
-	if (!wa_key_valid(key))
-		return wa_fail(err, WA_INVALID, "\"%.100s\" is not a valid key", key);
+	if (check_key(key, err) != WA_OK)
+		return err->code;
 	return store->ops->put_begin(store, key, put, err);
 }
 
@@ -64,7 +75,8 @@ WaCode
 wa_put_set_aside(WaPut *put, const WaStat *judged, const char *aside_key,
 				 WaError *err)
 {
-	assert(wa_key_valid(aside_key));
+	if (check_key(aside_key, err) != WA_OK)
+		return err->code;
 	return put->ops->put_set_aside(put, judged, aside_key, err);
 }
 
@@ -123,7 +135,8 @@ wa_store_sync(WaStore *store, WaError *err)
 WaCode
 wa_store_persist(WaStore *store, const char *key, WaError *err)
 {
-	assert(wa_key_valid(key));
+	if (check_key(key, err) != WA_OK)
+		return err->code;
 	return store->ops->persist(store, key, err);
 }
 
@@ -131,21 +144,24 @@ WaCode
 wa_store_get(WaStore *store, const char *key, const WaStat *expected,
 			 uint64_t offset, uint64_t limit, WaSink *to, WaError *err)
 {
-	assert(wa_key_valid(key));
+	if (check_key(key, err) != WA_OK)
+		return err->code;
 	return store->ops->get(store, key, expected, offset, limit, to, err);
 }
 
 WaCode
 wa_store_stat(WaStore *store, const char *key, WaStat *stat, WaError *err)
 {
-	assert(wa_key_valid(key));
+	if (check_key(key, err) != WA_OK)
+		return err->code;
 	return store->ops->stat(store, key, stat, err);
 }
 
 WaCode
 wa_store_make_prefix(WaStore *store, const char *prefix, WaError *err)
 {
-	assert(wa_key_valid(prefix));
+	if (check_key(prefix, err) != WA_OK)
+		return err->code;
 	return store->ops->make_prefix(store, prefix, err);
 }
 
@@ -153,28 +169,32 @@ WaCode
 wa_store_list(WaStore *store, const char *prefix, WaListFn each, void *arg,
 			  WaError *err)
 {
-	assert(*prefix == '\0' || wa_key_valid(prefix));
+	if (*prefix != '\0' && check_key(prefix, err) != WA_OK)
+		return err->code;
 	return store->ops->list(store, prefix, each, arg, err);
 }
 
 WaCode
 wa_store_remove(WaStore *store, const char *key, WaError *err)
 {
-	assert(wa_key_valid(key));
+	if (check_key(key, err) != WA_OK)
+		return err->code;
 	return store->ops->remove(store, key, err);
 }
 
 WaCode
 wa_store_remove_prefix(WaStore *store, const char *prefix, WaError *err)
 {
-	assert(wa_key_valid(prefix));
+	if (check_key(prefix, err) != WA_OK)
+		return err->code;
 	return store->ops->remove_prefix(store, prefix, err);
 }
 
 WaCode
 wa_store_lock(WaStore *store, const char *key, WaError *err)
 {
-	assert(wa_key_valid(key));
+	if (check_key(key, err) != WA_OK)
+		return err->code;
 	return store->ops->lock(store, key, err);
 }
 
