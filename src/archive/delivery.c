@@ -86,17 +86,26 @@ still_named(const WaDelivery *self, struct stat *held)
  * Whoever asked by hand may have named a directory that others write to: a
  * file that is theirs, or has another name, they could read or change later.
  */
-static WaCode
-check_own(const WaDelivery *self, const struct stat *held, WaError *err)
+static bool
+is_ours_alone(const struct stat *held)
 {
-	if (S_ISREG(held->st_mode) && held->st_uid == geteuid() &&
-		held->st_nlink <= 1)
-		return WA_OK;
-	wa_fail(err, WA_INVALID, "\"%s\" is not a file of ours alone",
-			self->temporary);
-	wa_hint(err, "It has the name of the temporary file. Find out who made "
-			"it, and remove it.");
-	return err->code;
+	return S_ISREG(held->st_mode) && held->st_uid == geteuid() &&
+		held->st_nlink <= 1;
+}
+
+/* Make the temporary, or take the one that an earlier attempt has left. */
+static int
+open_temporary(WaDelivery *self, mode_t mode, bool *made)
+{
+	int			flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+		O_NONBLOCK | O_NOCTTY;
+	int			fd;
+
+	WA_BEAT(self->beat, fd, open(self->temporary, flags | O_EXCL, mode));
+	*made = fd >= 0;
+	if (fd < 0 && errno == EEXIST)
+		WA_BEAT(self->beat, fd, open(self->temporary, flags & ~O_CREAT));
+	return fd;
 }
 
 WaCode
@@ -105,6 +114,7 @@ wa_delivery_open(const WaDestination *destination, WaBeat *beat,
 {
 	WaDelivery *self = calloc(1, sizeof(*self));
 	struct stat held;
+	bool		made;
 
 	*delivery = NULL;
 	if (self == NULL)
@@ -140,10 +150,9 @@ wa_delivery_open(const WaDestination *destination, WaBeat *beat,
 	}
 	for (int tries = 0; tries < OPEN_TRIES_MAX; tries++)
 	{
-		WA_BEAT(beat, self->fd, open(self->temporary,
-									 O_WRONLY | O_CREAT | O_CLOEXEC |
-									 O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
-									 destination->mode));
+		self->fd = open_temporary(self, destination->mode, &made);
+		if (self->fd < 0 && errno == ENOENT && tries + 1 < OPEN_TRIES_MAX)
+			continue;			/* gone meanwhile, or no such directory */
 		if (self->fd < 0)
 		{
 			wa_fail_errno(err, errno, "could not create \"%s\"",
@@ -160,7 +169,19 @@ wa_delivery_open(const WaDestination *destination, WaBeat *beat,
 			goto fail;
 		}
 		if (still_named(self, &held))
-			break;
+		{
+			if (made || is_ours_alone(&held))
+				break;
+			/* nobody writes it any longer, and our name is all that goes */
+			if (!S_ISREG(held.st_mode) || unlink(self->temporary) != 0)
+			{
+				wa_fail(err, WA_INVALID, "\"%s\" is not a file of ours alone",
+						self->temporary);
+				wa_hint(err, "It has the name of the temporary file. Find out "
+						"who made it, and remove it.");
+				goto fail;
+			}
+		}
 		/* its owner renamed it between our open and our lock */
 		close(self->fd);
 		self->fd = -1;
@@ -171,8 +192,6 @@ wa_delivery_open(const WaDestination *destination, WaBeat *beat,
 				self->temporary);
 		goto fail;
 	}
-	if (check_own(self, &held, err) != WA_OK)
-		goto fail;
 	if (ftruncate(self->fd, 0) != 0)
 	{
 		wa_fail_errno(err, errno, "could not truncate \"%s\"",
