@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
-#include "cli/text.h"
+#include "core/utf8.h"
 #include "core/lsn.h"
 
 #define DEPTH_MAX	8
@@ -94,7 +94,7 @@ wa_json_string(const char *name, const char *text)
 	while (*text != '\0')
 	{
 		unsigned char c = (unsigned char) *text;
-		size_t		length = wa_text_character(text);
+		size_t		length = wa_utf8_character(text);
 
 		if (c == '"' || c == '\\')
 			fprintf(to, "\\%c", c);

@@ -13,12 +13,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/*
- * The length in bytes of the character at `text`, if it is UTF-8 (RFC 3629)
- * and can be printed; 0 for anything else, also for the end.
- */
-extern size_t wa_text_character(const char *text);
-
 /* Print text with "?" in place of every byte that is not part of one. */
 extern void wa_text_print(FILE *file, const char *text);
 

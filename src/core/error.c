@@ -9,16 +9,24 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/utf8.h"
+
 /*
  * Names come from directories that others may write to: they must not end the
- * line, nor move the cursor of whoever reads it.
+ * line, nor move the cursor of whoever reads it, nor be what a session's
+ * encoding does not know.
  */
 static void
 make_plain(char *text)
 {
-	for (char *c = text; *c != '\0'; c++)
-		if ((unsigned char) *c < ' ' || *c == 0x7f)
-			*c = '?';
+	while (*text != '\0')
+	{
+		size_t		length = wa_utf8_character(text);
+
+		if (length == 0)
+			*text = '?';
+		text += length > 0 ? length : 1;
+	}
 }
 
 WaCode

@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "cli/json.h"
 #include "cli/text.h"
+#include "core/utf8.h"
 #include "core/lsn.h"
 
 static const char *const results[] = {
@@ -217,7 +218,7 @@ print_escaped(FILE *to, const char *text)
 {
 	while (*text != '\0')
 	{
-		size_t		length = wa_text_character(text);
+		size_t		length = wa_utf8_character(text);
 
 		if (*text == '<')
 			fputs("&lt;", to);

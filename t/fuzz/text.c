@@ -4,6 +4,7 @@
  *	  what is accepted is within its bounds, and comes back when written again.
  */
 #include "cli/text.h"
+#include "core/utf8.h"
 
 #include <inttypes.h>
 
@@ -79,8 +80,8 @@ check_characters(const char *text)
 	size_t		length = strlen(text);
 
 	for (size_t at = 0; at < length; at++)
-		hold(wa_text_character(text + at) <= length - at);
-	hold(wa_text_character(text + length) == 0);
+		hold(wa_utf8_character(text + at) <= length - at);
+	hold(wa_utf8_character(text + length) == 0);
 }
 
 static void
