@@ -35,6 +35,10 @@ wa_dir_fail(WaError *err, int errno_value, const char *verb, DirStore *self,
 	if (errno_value == EACCES || errno_value == EPERM)
 		wa_hint(err, "The operating system user of the server needs read, "
 				"write and search permission there.");
+	else if (errno_value == EXDEV)
+		wa_hint(err, "An archive is one file system, and a part of this one is "
+				"mounted by itself: move its files back, and mount the whole "
+				"directory.");
 	else if (errno_value == EROFS)
 		wa_hint(err, "The file system is mounted read-only: look into the "
 				"kernel log for the reason before remounting it.");

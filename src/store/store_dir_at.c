@@ -200,9 +200,9 @@ wa_dir_fail_link(WaError *err, DirStore *self, const char *part)
 {
 	wa_fail(err, WA_INVALID, "\"%s/%s\" is a symbolic link, and none is "
 			"followed in an archive", self->path, part);
-	wa_hint(err, "Find out who made it, and remove it. A part of an archive "
-			"that is to lie elsewhere is mounted there (mount --bind); the "
-			"archive directory itself may be a link.");
+	wa_hint(err, "Find out who made it, and remove it. An archive is one file "
+			"system; the archive directory itself may be a link, or be "
+			"mounted.");
 	return err->code;
 }
 
