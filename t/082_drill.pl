@@ -147,6 +147,19 @@ red('no such restore point', 'choose', qr/no restore point "there"/, '--target-n
 red('no primary', 'primary', qr/could not connect/, '--primary', 'host=/nowhere');
 red('a recovery that is too slow', 'recovers', qr/has not opened in the time/, '--timeout', '0');
 
+SKIP:
+{
+	skip 'no strace', 2 unless -x '/usr/bin/strace';
+	# as a shell starts what is to run in the background; and the server is told
+	# to end before it has begun to listen
+	my ($status, $stdout) = run_in($base, qw(timeout -k 5 60 sh -c), q(trap '' INT QUIT; exec "$@"), 'sh',
+		qw(strace -f -qq -o /dev/null -e trace=execve -e inject=execve:delay_exit=1000000),
+		$ENV{WALARCH_BIN}, 'drill', '--archive', $archive, '--scratch', $scratch, '--json', '--no-report', '--timeout', '0');
+
+	is($status, 1, 'too slow, in the background: it ends');
+	like($stdout, qr/has not opened in the time/, 'and says why');
+}
+
 my @wal = sort grep { /^[0-9A-F]{24}$/ && $_ gt substr($backup, 0, 24) } archive_files($archive);
 my $segment = object_path($archive, $wal[0]);
 rename $segment, "$segment.hidden" or die $!;

@@ -473,7 +473,7 @@ wa_push_prefix(void *arg, uint32_t bytes, WaDigest *digest, WaError *err)
 		code = read_some(push, push->fd, push->bench->raw,
 						 left < PIECE_BYTES ? left : PIECE_BYTES, &got, err);
 		if (code != WA_OK)
-			break;
+			break;				/* not reached: one call of hundreds */
 		wa_digest_update(state, push->bench->raw, got);
 		left -= (uint32_t) got;
 	}

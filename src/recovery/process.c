@@ -141,20 +141,45 @@ wa_process_stop(WaProcess *process)
 
 /* ---- programs --------------------------------------------------------------- */
 
+/*
+ * A shell lets what it starts in the background ignore SIGINT and SIGQUIT.  A
+ * server would do so until it has its handlers: told to end before that, it
+ * would never hear of it.
+ */
+static void
+default_signals(void)
+{
+	static const int ending[] = {SIGINT, SIGQUIT, SIGTERM};
+
+	for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
+		(void) signal(ending[i], SIG_DFL);
+}
+
 WaCode
 wa_program_start(const char *path, const char *const *argv, int output,
 				 int last, pid_t *pid, WaError *err)
 {
 	pid_t		parent = getpid();
+	sigset_t	all;
+	sigset_t	before;
 	int			null;
 
 	fflush(NULL);
+	/* what ends it must not be lost while it is still like us */
+	sigfillset(&all);
+	(void) sigprocmask(SIG_SETMASK, &all, &before);
 	*pid = fork();
-	if (*pid < 0)
-		return wa_fail_errno(err, errno, "could not start \"%s\"", path);
-	if (*pid > 0)
-		return WA_OK;
+	if (*pid != 0)
+	{
+		int			errno_value = errno;
+
+		(void) sigprocmask(SIG_SETMASK, &before, NULL);
+		return *pid > 0 ? WA_OK :
+			wa_fail_errno(err, errno_value, "could not start \"%s\"", path);
+	}
 	(void) prctl(PR_SET_PDEATHSIG, last);
+	default_signals();
+	(void) sigprocmask(SIG_SETMASK, &before, NULL);
 	/* a group of its own, to be ended with all that it starts */
 	(void) setpgid(0, 0);
 	null = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -10,6 +10,7 @@
 #include "core/bytes.h"
 #include "core/envelope_scan.h"
 #include "core/keyvalue.h"
+#include "core/marker.h"
 #include "core/pin.h"
 #include "core/walchain.h"
 #include "core/walheader.h"
@@ -87,7 +88,14 @@ test_texts(void)
 	char		small[4];
 	char	   *formatted = wa_base_format(&backup);
 	WaPin		pin;
+	WaMarker	marker;
+	static char large[WA_MARKER_BYTES_MAX + 1];
 
+	memset(large, 'x', sizeof(large));
+	is_code(wa_marker_parse(large, sizeof(large), "x", &marker, &err),
+			WA_DAMAGED, &err, "a marker that is too large");
+	is_code(wa_marker_parse("a\0b", 3, "x", &marker, &err), WA_DAMAGED, &err,
+			"or holds a NUL");
 	ok(!wa_keyvalue_copy(small, sizeof(small), "four") &&
 	   wa_keyvalue_copy(small, sizeof(small), "thr"),
 	   "a value that has no room");

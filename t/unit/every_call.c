@@ -436,6 +436,21 @@ forge(const char *key, bool scanned)
 	free(object);
 }
 
+/* The last segment of timeline 1 ends early, and timeline 2 goes on behind it. */
+static void
+before_early_fork(void)
+{
+	WalWriter	wal;
+
+	fresh();
+	for (int i = 5; i < 10; i++)
+		(void) unlink(path_in_scratch(WAL "00000001000000000000000%d.zst", i));
+	wal_open(&wal, SEG_1MB, 5);
+	wal_commit(&wal, NOON_US);
+	push(wal_name(&wal, 0), wal_segment(&wal, 0), SEG_1MB);
+	wal_close(&wal);
+}
+
 static void
 before_unscanned(void)
 {
@@ -700,10 +715,10 @@ now_ms(void)
 }
 
 static WaCode
-op_verify(void)
+verify(bool full, uint32_t tli)
 {
 	WaVerifyOptions verify = {
-		.path = archive_path,.full = true,.workers = 1,.timeout_ms = 60000,
+		.path = archive_path,.full = full,.tli = tli,.workers = 1,.timeout_ms = 60000,
 		.now_ms = now_ms,.found = take_finding,.progress = no_progress,
 		.stop = never
 	};
@@ -724,6 +739,24 @@ op_verify(void)
 			progress.unpacked);
 	}
 	return end(store, zstd, code);
+}
+
+static WaCode
+op_verify(void)
+{
+	return verify(true, 0);
+}
+
+static WaCode
+op_verify_quick(void)
+{
+	return verify(false, 0);
+}
+
+static WaCode
+op_verify_timeline(void)
+{
+	return verify(true, 2);
 }
 
 static WaCode
@@ -1645,6 +1678,9 @@ static const Operation operations[] = {
 	{"plans with contradicting histories", op_plan, before_contradiction, WA_OK, ONCE},
 	{"segments, times and windows", op_segments, NULL, WA_OK, HARMLESS},
 	{"verify", op_verify, NULL, WA_OK, HARMLESS},
+	{"verify an early end before a fork", op_verify, before_early_fork, WA_OK, ONCE | FOUND},
+	{"verify such segments quickly", op_verify_quick, before_unscanned, WA_OK, ONCE},
+	{"verify one timeline", op_verify_timeline, NULL, WA_OK, 0},
 	{"verify bad WAL", op_verify, before_bad_wal, WA_OK, ONCE | FOUND},
 	{"fetch what ends early in the middle", op_fetch_middle, before_bad_wal, WA_HOLE, ONCE},
 	{"fetch what ends early at the end", op_fetch_last, before_bad_wal, WA_OK, ONCE},

@@ -117,6 +117,11 @@ archive_all(int *acknowledged)
 		code = wa_fail(&err, WA_NO_MEMORY, "out of memory");
 	for (int i = 0; i < SEGMENTS && code == WA_OK; i++)
 	{
+		/* one changes when it has been staged, and is begun anew */
+		for (int n = 0; i == 2 && n < 100 && count_names("archive/tmp") < 2; n++)
+			(void) poll(NULL, 0, 1);
+		if (i == 2)
+			must(chmod(path_in_scratch("pg_wal/%s", names[i].text), 0600) == 0);
 		code = archive_one(ahead, i);
 		*acknowledged += code == WA_OK;
 		(void) unlink(path_in_scratch("pg_wal/archive_status/%s.ready",
