@@ -222,6 +222,8 @@ foreach my $case (
 	[ 'a connection string', 0, {}, 'backup', '--archive', $archive, '--checkpoint', 'fast', '--dbname', "dbname=postgres $where password=$secret" ],
 	[ 'PGPASSWORD', 0, { PGPASSWORD => $secret }, 'backup', '--archive', $archive, '--checkpoint', 'fast', '--json', '--dbname', "dbname=postgres $where" ],
 	[ 'a wrong one', 1, {}, 'backup', '--archive', $archive, '--dbname', "dbname=postgres $where password=$secret-wrong" ],
+	[ 'a URI that is none', 1, {}, 'backup', '--archive', $archive, '--dbname', "postgresql://taker:$secret\@[::1]x/postgres" ],
+	[ 'a connection string that is none', 1, {}, 'backup', '--archive', $archive, '--dbname', "dbname=postgres password = '$secret" ],
 	[ 'the primary of a drill', 0, {}, 'drill', '--archive', $archive, '--scratch', $short, '--primary', "dbname=postgres $where password=$secret" ],
 	[ 'a primary that is not there', 1, {}, 'drill', '--archive', $archive, '--scratch', $short, '--primary', "dbname=postgres $where port=1 password=$secret" ],
 	[ 'prune by the server', 0, { PGPASSWORD => $secret }, 'prune', '--archive', $archive, '--apply', '--dbname', "dbname=postgres $where" ])

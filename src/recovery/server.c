@@ -68,6 +68,23 @@ trust_no_path(PGconn *connection)
 	return good;
 }
 
+/* libpq repeats what it cannot parse, and there may be a password in it. */
+static bool
+can_be_parsed(const WaServer *server)
+{
+	PQconninfoOption *options;
+	char	   *message = NULL;
+
+	if (server->dbname == NULL || server->plain ||
+		(strchr(server->dbname, '=') == NULL &&
+		 strstr(server->dbname, "://") == NULL))
+		return true;
+	options = PQconninfoParse(server->dbname, &message);
+	PQfreemem(message);
+	PQconninfoFree(options);
+	return options != NULL;
+}
+
 WaCode
 wa_server_connect(const WaServer *server, bool replication,
 				  PGconn **connection, WaError *err)
@@ -79,6 +96,15 @@ wa_server_connect(const WaServer *server, bool replication,
 		"fallback_application_name", replication ? "replication" : NULL, NULL
 	};
 
+	*connection = NULL;
+	if (!can_be_parsed(server))
+	{
+		wa_fail(err, WA_INVALID, "the connection string that was given is not "
+				"one");
+		wa_hint(err, "It is not repeated here, since it may hold a password. "
+				"psql says where it is wrong.");
+		return err->code;
+	}
 	/* like the tools of PostgreSQL that work for a whole cluster */
 	if (dbname == NULL && !replication && getenv("PGDATABASE") == NULL &&
 		getenv("PGSERVICE") == NULL)

@@ -327,6 +327,18 @@ PQserverVersion(const PGconn *conn)
 	return 150000;
 }
 
+PQconninfoOption *
+PQconninfoParse(const char *conninfo, char **errmsg)
+{
+	return calloc(1, sizeof(PQconninfoOption));
+}
+
+void
+PQconninfoFree(PQconninfoOption *options)
+{
+	free(options);
+}
+
 void
 PQfinish(PGconn *conn)
 {

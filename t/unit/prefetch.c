@@ -334,6 +334,40 @@ test_handover(void)
 	ok(!wa_handover_tell(key, &names[0]), "nobody listens any more");
 }
 
+/* What is held or on its way is of another timeline than what is asked for. */
+static void
+test_other_timeline(void)
+{
+	WaPrefetch *prefetch;
+	WaWalName	other;
+	char		text[WA_WALNAME_BYTES];
+	int			fd = -1;
+
+	configure(4, 2);
+	prefetch = wa_prefetch_open(&config);
+	must(prefetch != NULL);
+	wa_prefetch_move(prefetch, &names[0]);
+	wa_prefetch_work(prefetch, 1);
+	for (int i = 1; i <= 4; i++)
+	{
+		wa_segment_name(text, 2, (uint64_t) i + 1, SEG_1MB);
+		must(wa_walname_parse(text, &other, &err) == WA_OK);
+		is_int(wa_prefetch_take(prefetch, &other, &fd), WA_PREFETCH_MISSING,
+			   "segment %d of another timeline is not on its way", i);
+	}
+	is_int(work_until(prefetch, 4), 4, "four are held");
+	for (int i = 1; i <= 4; i++)
+	{
+		wa_segment_name(text, 2, (uint64_t) i + 1, SEG_1MB);
+		must(wa_walname_parse(text, &other, &err) == WA_OK);
+		is_int(wa_prefetch_take(prefetch, &other, &fd), WA_PREFETCH_MISSING,
+			   "segment %d of another timeline is not there", i);
+	}
+	is_int(fd, -1, "nothing changes hands");
+	wa_prefetch_close(prefetch);
+	close(config.dir_fd);
+}
+
 /* More threads than it has, names that cannot be, an end in the middle. */
 static void
 test_bounds(void)
@@ -441,6 +475,7 @@ main(void)
 	test_damage();
 	test_delivery();
 	test_handover();
+	test_other_timeline();
 	test_bounds();
 	test_odd_answer();
 	return done_testing();
