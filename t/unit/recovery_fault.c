@@ -235,6 +235,40 @@ test_order(void)
 	}
 }
 
+/*
+ * Before a backup loses its WAL to the next deletions it is known for good not
+ * to be one any longer, and as one that is being deleted.
+ */
+static void
+test_withdrawal(void)
+{
+	static const char id[] = "000000010000000000000002.00000028";
+	static const char synced[] =
+		"fsync:/archive/base/000000010000000000000002.00000028\n";
+	WaStoreOptions options;
+	WaStore    *store;
+	long		marked;
+	long		durable;
+	long		removed;
+
+	no_backup();
+	must(backup() == 0);
+	store_options(&options);
+	must(wa_store_dir_open(archive, &options, &store, &err) == WA_OK);
+	fault_begin(0, 0);
+	must(wa_base_withdraw(store, id, &err) == WA_OK);
+	fault_end();
+	wa_store_close(store);
+	marked = at("renameat2:/archive/base/000000010000000000000002.00000028"
+				"/withdrawn\n", 0);
+	durable = at(synced, marked);
+	removed = at("unlinkat:/archive/base/000000010000000000000002.00000028"
+				 "/backup\n", 0);
+	ok(marked >= 0 && durable > marked && durable < removed,
+	   "the sign of a deletion is durable before the backup is withdrawn");
+	ok(at(synced, removed) > removed, "and that it is withdrawn, at once");
+}
+
 /* ---- a restore -------------------------------------------------------------- */
 
 static void
@@ -406,6 +440,7 @@ main(void)
 		   canned_flaw(directory, tablespace) : "whole", "whole",
 		   "as it was");
 	test_order();
+	test_withdrawal();
 	for (int i = 0; i < 2; i++)
 	{
 		no_backup();
