@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "archive/push.h"
 #include "core/bytes.h"
 #include "core/walheader.h"
 
@@ -247,6 +248,27 @@ archive_config(WaArchiveConfig *config, const char *path,
 	memcpy(config->new_archive_id, "0123456789abcdef0123456789abcdef",
 		   sizeof(config->new_archive_id));
 	config->now_us = test_clock_us;
+}
+
+void
+archive_bytes(const char *path, const char *name, const void *bytes,
+			  size_t length, int64_t now_us)
+{
+	WaArchiveConfig config;
+	WaBench    *bench = wa_bench_open();
+	WaArchive  *archive;
+	WaPushResult result;
+	WaError		err;
+
+	archive_config(&config, path, 1024 * 1024);
+	archive = wa_archive_open(&config);
+	write_file("source", bytes, length);
+	if (archive == NULL || bench == NULL ||
+		wa_push(archive, bench, NULL, 1, name, "source", now_us, &result,
+				&err) != WA_OK)
+		die("archive", name);
+	wa_archive_close(archive);
+	wa_bench_close(bench);
 }
 
 bool

@@ -55,6 +55,10 @@ extern void store_options(WaStoreOptions *options);
 extern void archive_config(WaArchiveConfig *config, const char *path,
 						   uint32_t segment_bytes);
 
+/* Archive these bytes under a name, by way of a file "source"; 1 MB segments. */
+extern void archive_bytes(const char *archive, const char *name,
+						  const void *bytes, size_t length, int64_t now_us);
+
 /* Does this call fail for the user we are?  root may do everything. */
 extern bool am_root(void);
 

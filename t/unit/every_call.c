@@ -76,19 +76,7 @@ say(const char *format,...)
 static void
 push(const char *name, const void *bytes, size_t length)
 {
-	WaArchiveConfig config;
-	WaBench    *bench = wa_bench_open();
-	WaArchive  *archive;
-	WaPushResult result;
-
-	archive_config(&config, archive_path, SEG_1MB);
-	archive = wa_archive_open(&config);
-	must(archive != NULL && bench != NULL);
-	write_file("source", bytes, length);
-	must(wa_push(archive, bench, NULL, 1, name, "source", NOON_US, &result,
-				 &err) == WA_OK);
-	wa_archive_close(archive);
-	wa_bench_close(bench);
+	archive_bytes(archive_path, name, bytes, length, NOON_US);
 }
 
 static void
