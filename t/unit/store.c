@@ -101,6 +101,39 @@ test_keys(void)
 	ok(put == NULL && count_names(top) == 0, "and makes nothing");
 }
 
+static WaCode
+refuse_name(void *arg, const char *name, bool is_prefix, WaError *err)
+{
+	return wa_fail(err, WA_CONFLICT, "\"%s\" was listed", name);
+}
+
+/* A name that was listed may be anything; asking for it is an error, no more. */
+static void
+test_no_key(void)
+{
+	static const char none[] = "wal/lost+found";
+	WaPut	   *put = staged("one", "text");
+	WaStat		stat;
+	WaError		err;
+
+	is_code(wa_store_stat(store, none, &stat, &err), WA_INVALID, &err, "stat");
+	has_str(err.message, "lost+found\" is not a valid key", "says so");
+	is_code(wa_store_get(store, none, NULL, 0, 1, NULL, &err), WA_INVALID,
+			&err, "get");
+	is_code(wa_store_list(store, none, refuse_name, NULL, &err), WA_INVALID,
+			&err, "list");
+	is_code(wa_store_persist(store, none, &err), WA_INVALID, &err, "persist");
+	is_code(wa_store_make_prefix(store, none, &err), WA_INVALID, &err,
+			"make a directory");
+	is_code(wa_store_remove(store, none, &err), WA_INVALID, &err, "remove");
+	is_code(wa_store_remove_prefix(store, none, &err), WA_INVALID, &err,
+			"remove a directory");
+	is_code(wa_store_lock(store, none, &err), WA_INVALID, &err, "lock");
+	is_code(wa_put_set_aside(put, &stat, none, &err), WA_INVALID, &err,
+			"set aside");
+	wa_put_close(put);
+}
+
 static void
 test_put(void)
 {
@@ -369,12 +402,6 @@ test_absence(void)
 		has_str(err.hint, "permission", "the hint says what to do");
 		must(chmod(in_store("closed"), 0700) == 0);
 	}
-}
-
-static WaCode
-refuse_name(void *arg, const char *name, bool is_prefix, WaError *err)
-{
-	return wa_fail(err, WA_CONFLICT, "\"%s\" was listed", name);
 }
 
 /* Nothing is done through a link, whoever made it and wherever it leads. */
@@ -703,6 +730,7 @@ main(void)
 	scratch();
 	umask(022);
 	test_keys();
+	test_no_key();
 	test_put();
 	test_abandoned_puts();
 	test_set_aside();
