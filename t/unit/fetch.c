@@ -12,6 +12,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "archive/delivery.h"
 #include "archive/push.h"
 #include "core/bytes.h"
 #include "faults.h"
@@ -403,6 +404,41 @@ test_faults(const FaultKind *kind, const char *file, const char *what)
 	is_int(unhealed, 0, "%s, %s: the next try succeeds", what, kind->name);
 }
 
+/* What has the name of our temporary already is ours, or it is not written to. */
+static void
+test_temporary(void)
+{
+	const WaDestination to = {.path = "to/file", .mode = 0600};
+	WaDelivery *delivery;
+	WaError		error;
+
+	must(mkdir("to", 0700) == 0);
+	write_file("theirs", "theirs", 6);
+	must(link("theirs", "to/file.walarch") == 0);
+	must(chmod("to", 0500) == 0);
+	if (!am_root())
+	{
+		is_code(wa_delivery_open(&to, NULL, &delivery, &error), WA_INVALID,
+				&error, "a second name of another file, that stays");
+		has_str(error.message, "file.walarch\" is not a file of ours alone",
+				"which is said");
+		ok(delivery == NULL, "and nothing is opened");
+	}
+	must(chmod("to", 0700) == 0);
+	is_code(wa_delivery_open(&to, NULL, &delivery, &error), WA_OK, &error,
+			"one that can be removed");
+	wa_delivery_close(delivery);
+	ok(file_is("theirs", "theirs", 6), "is not written to");
+	write_file("to/file.walarch", "left", 4);
+	is_code(wa_delivery_open(&to, NULL, &delivery, &error), WA_OK, &error,
+			"what an earlier attempt has left is taken");
+	wa_delivery_close(delivery);
+	must(mkdir("to/file.walarch", 0700) == 0);
+	is_code(wa_delivery_open(&to, NULL, &delivery, &error), WA_IO, &error,
+			"a directory is no temporary");
+	must(rmdir("to/file.walarch") == 0 && rmdir("to") == 0);
+}
+
 int
 main(void)
 {
@@ -415,6 +451,7 @@ main(void)
 	test_also();
 	test_before_the_first();
 	test_given_up();
+	test_temporary();
 	fresh();
 	for (int i = 0; i < FAULT_KINDS; i++)
 	{
