@@ -141,41 +141,34 @@ wa_dir_discard(DirStore *self, const char *key)
 	leave(&place);
 }
 
-int
-wa_dir_rename(DirStore *self, const char *from, const char *to,
-			  unsigned flags)
+static int
+move(DirStore *self, const char *from, const char *to, unsigned flags,
+	 bool always)
 {
 	Place		old;
 	Place		new = {.self = self, .fd = -1};
 	int			result = -1;
 
-	if (enter(self, from, false, &old) && enter(self, to, false, &new))
-	{
-		if (flags != 0)
-			WA_DIR_IO(self, result, renameat2(old.fd, old.name, new.fd,
-											  new.name, flags));
-		else
-			WA_DIR_IO(self, result, renameat(old.fd, old.name, new.fd,
-											 new.name));
-	}
+	if (enter(self, from, always, &old) && enter(self, to, always, &new))
+		PLACE_IO(&old, result, flags != 0 ?
+				 renameat2(old.fd, old.name, new.fd, new.name, flags) :
+				 renameat(old.fd, old.name, new.fd, new.name));
 	leave(&new);
 	leave(&old);
 	return result;
 }
 
 int
+wa_dir_rename(DirStore *self, const char *from, const char *to,
+			  unsigned flags)
+{
+	return move(self, from, to, flags, false);
+}
+
+int
 wa_dir_move_back(DirStore *self, const char *from, const char *to)
 {
-	Place		old;
-	Place		new = {.self = self, .fd = -1};
-	int			result = -1;
-
-	if (enter(self, from, true, &old) && enter(self, to, true, &new))
-		WA_BEAT_ALWAYS(self->options.beat, result,
-					   renameat(old.fd, old.name, new.fd, new.name));
-	leave(&new);
-	leave(&old);
-	return result;
+	return move(self, from, to, 0, true);
 }
 
 /* A link that is the object itself is given a second name, not followed. */
