@@ -256,7 +256,11 @@ take_begin(void *arg, uint64_t start_lsn, uint32_t tli, uint64_t total_bytes,
 
 /* ---- the WAL that it needs -------------------------------------------------- */
 
-/* The first segment that is not in the archive, if any is not. */
+/*
+ * The first segment that is not in the archive, if any is not.  One that is
+ * there is made durable: whoever archived it may not have synced its name yet,
+ * and what this backup says of itself must not be durable before.
+ */
 static WaCode
 find_missing(Taking *self, uint64_t *segno, WaWalName *name, bool *missing,
 			 WaError *err)
@@ -267,39 +271,15 @@ find_missing(Taking *self, uint64_t *segno, WaWalName *name, bool *missing,
 	for (; *segno <= (backup->stop_lsn - 1) / segment_bytes; (*segno)++)
 	{
 		char		key[WA_KEY_BYTES];
-		WaStat		stat;
 		WaCode		code;
 
 		wa_layout_segment(backup->start_tli, *segno, segment_bytes, name, key);
-		code = wa_store_stat(self->store, key, &stat, err);
+		code = wa_store_persist(self->store, key, err);
 		*missing = code == WA_NOT_FOUND;
 		if (code != WA_OK)
 			return *missing ? WA_OK : code;
 	}
 	*missing = false;
-	return WA_OK;
-}
-
-/*
- * It is there, and whoever archived it may not have synced its name yet: what
- * this backup says of itself must not be durable before.
- */
-static WaCode
-persist_wal(Taking *self, WaError *err)
-{
-	const WaBaseBackup *backup = &self->backup;
-	uint32_t	segment_bytes = self->marker.segment_bytes;
-
-	for (uint64_t segno = backup->start_lsn / segment_bytes;
-		 segno <= (backup->stop_lsn - 1) / segment_bytes; segno++)
-	{
-		char		key[WA_KEY_BYTES];
-		WaWalName	name;
-
-		wa_layout_segment(backup->start_tli, segno, segment_bytes, &name, key);
-		if (wa_store_persist(self->store, key, err) != WA_OK)
-			return err->code;
-	}
 	return WA_OK;
 }
 
@@ -320,7 +300,7 @@ wait_for_wal(Taking *self, WaError *err)
 		if (find_missing(self, &segno, &name, &missing, err) != WA_OK)
 			return err->code;
 		if (!missing)
-			return persist_wal(self, err);
+			return WA_OK;
 		now_ms = wa_cli_now_ms();
 		if ((int64_t) (now_ms - begun_ms) * 1000 >= options->wal_timeout_us)
 			break;
