@@ -375,11 +375,11 @@ take_top(void *arg, const char *text, bool is_prefix, WaError *err)
 	char	  (*directories)[WA_KEY_BYTES];
 
 	/* what is in the place of a directory must not hide what was in it */
-	if (!is_prefix && !wa_layout_is_directory(text))
-		return take_object(arg, text, is_prefix, err);
-	/* of a file system (lost+found), of snapshots, of whoever copies */
 	if (!wa_layout_is_directory(text))
 	{
+		if (!is_prefix)
+			return take_object(arg, text, is_prefix, err);
+		/* of a file system (lost+found), of snapshots, of whoever copies */
 		builder->catalogue->foreign++;
 		return WA_OK;
 	}

@@ -73,13 +73,14 @@ static const WaSinkOps delivery_ops = {
 
 /* Is the file we hold still the one under the temporary's name? */
 static bool
-still_named(const WaDelivery *self, struct stat *held)
+still_named(const WaDelivery *self)
 {
+	struct stat held;
 	struct stat named;
 
-	return fstat(self->fd, held) == 0 &&
+	return fstat(self->fd, &held) == 0 &&
 		lstat(self->temporary, &named) == 0 &&
-		held->st_dev == named.st_dev && held->st_ino == named.st_ino;
+		held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }
 
 /*
@@ -87,10 +88,13 @@ still_named(const WaDelivery *self, struct stat *held)
  * file that is theirs, or has another name, they could read or change later.
  */
 static bool
-is_ours_alone(const struct stat *held)
+is_ours_alone(const WaDelivery *self, bool *regular)
 {
-	return S_ISREG(held->st_mode) && held->st_uid == geteuid() &&
-		held->st_nlink <= 1;
+	struct stat held;
+	bool		known = fstat(self->fd, &held) == 0;
+
+	*regular = known && S_ISREG(held.st_mode);
+	return *regular && held.st_uid == geteuid() && held.st_nlink <= 1;
 }
 
 /* Make the temporary, or take the one that an earlier attempt has left. */
@@ -113,8 +117,8 @@ wa_delivery_open(const WaDestination *destination, WaBeat *beat,
 				 WaDelivery **delivery, WaError *err)
 {
 	WaDelivery *self = calloc(1, sizeof(*self));
-	struct stat held;
 	bool		made;
+	bool		regular;
 
 	*delivery = NULL;
 	if (self == NULL)
@@ -168,12 +172,12 @@ wa_delivery_open(const WaDestination *destination, WaBeat *beat,
 			self->fd = -1;
 			goto fail;
 		}
-		if (still_named(self, &held))
+		if (still_named(self))
 		{
-			if (made || is_ours_alone(&held))
+			if (made || is_ours_alone(self, &regular))
 				break;
 			/* nobody writes it any longer, and our name is all that goes */
-			if (!S_ISREG(held.st_mode) || unlink(self->temporary) != 0)
+			if (!regular || unlink(self->temporary) != 0)
 			{
 				wa_fail(err, WA_INVALID, "\"%s\" is not a file of ours alone",
 						self->temporary);
@@ -182,7 +186,7 @@ wa_delivery_open(const WaDestination *destination, WaBeat *beat,
 				goto fail;
 			}
 		}
-		/* its owner renamed it between our open and our lock */
+		/* its owner renamed it between our open and our lock, or we removed it */
 		close(self->fd);
 		self->fd = -1;
 	}
@@ -218,7 +222,6 @@ wa_delivery_sink(WaDelivery *delivery)
 WaCode
 wa_delivery_commit(WaDelivery *delivery, WaError *err)
 {
-	struct stat held;
 	int			result;
 
 	if (delivery->unnamed != NULL)
@@ -231,7 +234,7 @@ wa_delivery_commit(WaDelivery *delivery, WaError *err)
 		delivery->fd = -1;
 		return WA_OK;
 	}
-	if (!still_named(delivery, &held))
+	if (!still_named(delivery))
 		return wa_fail(err, WA_CHANGED, "\"%s\" was removed meanwhile",
 					   delivery->temporary);
 	if (delivery->still_wanted != NULL && !delivery->still_wanted())
@@ -250,12 +253,10 @@ wa_delivery_commit(WaDelivery *delivery, WaError *err)
 void
 wa_delivery_close(WaDelivery *delivery)
 {
-	struct stat held;
-
 	if (delivery == NULL)
 		return;
 	if (!delivery->committed && delivery->unnamed == NULL &&
-		still_named(delivery, &held))
+		still_named(delivery))
 		wa_beat_unlink(delivery->beat, AT_FDCWD, delivery->temporary);
 	if (delivery->fd >= 0)
 		(void) wa_beat_close(delivery->beat, delivery->fd);

@@ -8,8 +8,8 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
-#include "core/utf8.h"
 #include "core/lsn.h"
+#include "core/utf8.h"
 
 #define DEPTH_MAX	8
 

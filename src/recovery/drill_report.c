@@ -10,8 +10,8 @@
 #include "cli/cli.h"
 #include "cli/json.h"
 #include "cli/text.h"
-#include "core/utf8.h"
 #include "core/lsn.h"
+#include "core/utf8.h"
 
 static const char *const results[] = {
 	[WA_CHECK_PASSED] = "passed",
