@@ -24,7 +24,7 @@ use warnings;
 use Exporter 'import';
 use File::Basename qw(basename);
 use PostgreSQL::Test::Utils;
-use Time::HiRes qw(usleep);
+use Time::HiRes qw(time usleep);
 use WalArch;
 
 our @EXPORT = qw(
@@ -133,13 +133,19 @@ sub open_files
 sub held
 {
 	my ($dir, $bytes) = @_;
+	return held_by($bytes // 1048576, prefetchers($dir));
+}
+
+sub held_by
+{
+	my ($bytes, @pids) = @_;
 	my %inode;
 
-	foreach my $fd (map { glob("/proc/$_/fd/*") } prefetchers($dir))
+	foreach my $fd (unnamed(@pids))
 	{
-		my @stat = (readlink($fd) // '') =~ / \(deleted\)$/ ? stat($fd) : ();
+		my @stat = stat($fd);
 
-		$inode{$fd} = $stat[1] if @stat && $stat[7] == ($bytes // 1048576);
+		$inode{$fd} = $stat[1] if @stat && $stat[7] == $bytes;
 	}
 	return scalar grep { ((stat $_)[1] // 0) == $inode{$_} } keys %inode;
 }
@@ -148,28 +154,42 @@ sub held
 sub unfinished
 {
 	my ($dir, $bytes) = @_;
-	my $count = 0;
-
-	foreach my $pid (prefetchers($dir))
-	{
-		foreach my $fd (glob("/proc/$pid/fd/*"))
-		{
-			my $size = (readlink($fd) // '') =~ / \(deleted\)$/ ? -s $fd // 0 : 0;
-			$count++ if $size > 0 && $size < ($bytes // 1048576);
-		}
-	}
-	return $count;
+	return unfinished_by($bytes // 1048576, prefetchers($dir));
 }
 
-# The states of the threads of a process, as one word.
+sub unfinished_by
+{
+	my ($bytes, @pids) = @_;
+	my @sizes = map { -s $_ // 0 } unnamed(@pids);
+
+	return scalar grep { $_ > 0 && $_ < $bytes } @sizes;
+}
+
+# Open files without a name.
+sub unnamed
+{
+	return grep { (readlink($_) // '') =~ / \(deleted\)$/ } map { glob("/proc/$_/fd/*") } @_;
+}
+
+# The states of the threads of a process, as one word; empty when there is none.
+# A listing of threads is cut short when one ends meanwhile: it counts only when
+# it has as many as there are.
 sub states
 {
 	my ($pid) = @_;
 
-	return join '', map {
-		my $open = open(my $handle, '<', $_);
-		$open && (<$handle> // '') =~ /.*\) (\S)/ ? $1 : '';
-	} glob("/proc/$pid/task/*/stat");
+	foreach (1 .. 100)
+	{
+		my @states = map {
+			my $open = open(my $handle, '<', $_);
+			$open && (<$handle> // '') =~ /.*\) (\S)/ ? $1 : ();
+		} glob("/proc/$pid/task/*/stat");
+
+		open(my $handle, '<', "/proc/$pid/status") or return '';
+		my ($count) = join('', <$handle>) =~ /^Threads:\s+(\d+)$/m or return '';
+		return join('', @states) if @states == $count;
+	}
+	return 'unknown';
 }
 
 # Kill a process, and wait until it holds nothing any more: a thread may be in
@@ -184,31 +204,40 @@ sub kill_whole
 }
 
 # Stop the prefetcher of a server while it is in the middle of a file; undef if
-# it has come to the end of its work before.
+# there is none, or it has come to the end of its work before. A segment is
+# written within a few milliseconds: it is stopped often, at random.
 sub stop_in_a_file
 {
 	my ($node) = @_;
 	my $dir = $node->data_dir;
-	my $pid = wait_until('a prefetcher', sub {
-		for (1 .. 50)
-		{
-			my ($found) = prefetchers($dir);
-			return $found if defined $found;
-			usleep(1000);
-		}
-		return;
-	});
+	my $pid = eval { wait_until('a prefetcher', sub { quickly(sub { (prefetchers($dir))[0] }) }, 15) };
+	my ($before, $since, $until) = (0, time, time + 60);
 
-	foreach (1 .. 2000)
+	return unless defined $pid;
+	while (time < $since + 2 && time < $until)
 	{
-		my $before = held($dir);
-
 		kill 'STOP', $pid or return;
-		wait_until("process $pid to stop", sub { states($pid) =~ /^[tTZX]*$/ });
-		return $pid if unfinished($dir);
+		wait_until("process $pid to stop", sub { quickly(sub { states($pid) =~ /^[tTZX]*$/ }) });
+		return $pid if unfinished_by(1048576, $pid);
+
+		my $now = held_by(1048576, $pid);
+		($before, $since) = ($now, time) if $now == 0 || $now != $before;
 		kill 'CONT', $pid;
-		return if $before > 0 && !eval {
-			wait_until('more to be held', sub { held($dir) > $before }, 1) };
+		usleep(rand 2000);
+	}
+	return;
+}
+
+# Ask again each millisecond, for a while.
+sub quickly
+{
+	my ($code) = @_;
+
+	for (1 .. 50)
+	{
+		my $value = $code->();
+		return $value if $value;
+		usleep(1000);
 	}
 	return;
 }
