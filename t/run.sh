@@ -196,18 +196,38 @@ show() {
 	tail -n "$2" "$1"
 }
 
-# What a failed TAP test and its servers wrote. One that bailed out ends prove
-# before it is counted.
-show_tap_failures() {
-	local file log
+# The tests that failed; one that bailed out ends prove before it is counted.
+failed_files() {
+	local file
 
 	touch "$WALARCH_COUNTS.files"
 	for file in $(cat "$WALARCH_COUNTS.files") \
 		$(cd "$TESTLOGDIR" && grep -l 'Bail out!' regress_log_* 2>/dev/null | sed 's/^regress_log_//'); do
-		file=$(basename "${file%.*}")
+		basename "${file%.*}"
+	done
+}
+
+# What a failed TAP test and its servers wrote.
+show_tap_failures() {
+	local file log
+
+	for file in $(failed_files); do
 		for log in "$TESTLOGDIR/regress_log_$file" "$TESTLOGDIR/$file"_*.log; do
 			[ ! -s "$log" ] || show "$log" 40
 		done
+	done
+}
+
+# Last, where it is seen also when only the end of all this is kept: what failed.
+show_why() {
+	local file
+
+	title "what failed"
+	for file in $(failed_files); do
+		[ -s "$TESTLOGDIR/regress_log_$file" ] || continue
+		echo "$file:"
+		grep -aE -A 4 'not ok |Bail out!|timed out|[^ ] at .* line [0-9]+\.$|# Looks like' \
+			"$TESTLOGDIR/regress_log_$file" | cut -c 1-300 | tail -n 30
 	done
 }
 
@@ -254,7 +274,10 @@ main() {
 		run_prove $tap
 	fi
 	run_soak
-	[ "$failures" = 0 ] || show_tap_failures
+	if [ "$failures" != 0 ]; then
+		show_tap_failures
+		show_why
+	fi
 	closing_line
 }
 
