@@ -47,7 +47,7 @@ sub wait_held
 sub wait_none
 {
 	my ($dir) = @_;
-	eval { wait_until('it to end', sub { !prefetchers($dir) }, 15) };
+	eval { wait_until('it to end', sub { !prefetchers($dir) }, 60) };
 	return scalar prefetchers($dir);
 }
 
@@ -242,7 +242,7 @@ SKIP:
 			"in a network of its own, number $i");
 		wait_held($dir, 8) if $i == 0;
 	}
-	eval { wait_until('the others to see that there is one', sub { prefetchers($dir) == 1 }, 10) };
+	eval { wait_until('the others to see that there is one', sub { prefetchers($dir) == 1 }, 60) };
 	is(scalar(prefetchers($dir)) . ' ' . held($dir), '1 8', 'one prefetcher is enough, also when nobody can ask it');
 }
 {

@@ -131,7 +131,7 @@ foreach my $case ([ 'prefetch', \@fault_errors ], [ 'prefetch, killed', \@fault_
 		# One that was killed has a successor, which nobody traces.
 		my $end = sub { kill 'TERM', prefetchers($dir) };
 		wait_tracer($trace, $end);
-		eval { wait_until('them to end', sub { $end->(); junk_of($dir) eq '' }, 15) };
+		eval { wait_until('them to end', sub { $end->(); junk_of($dir) eq '' }, 60) };
 		my $left = junk_of($dir);
 		forget($dir);
 		return ($left eq '' ? undef : "leaves $left", "@told");
@@ -235,7 +235,7 @@ sub lasting
 {
 	my @names = @_;
 
-	eval { wait_until('them to go', sub { !(@names = grep { -e "$archive/tmp/$_" } @names) }, 5) };
+	eval { wait_until('them to go', sub { !(@names = grep { -e "$archive/tmp/$_" } @names) }, 60) };
 	return @names;
 }
 

@@ -329,12 +329,12 @@ sub junk_of
 			  -d "$dir/pg_wal" ? slurp_dir("$dir/pg_wal") : ()));
 }
 
-# The same after up to 15 seconds, or as soon as it is nothing.
+# The same after up to a minute, or as soon as it is nothing.
 sub junk_after_a_while
 {
 	my ($dir) = @_;
 
-	eval { wait_until('nothing to be left', sub { junk_of($dir) eq '' }, 15) };
+	eval { wait_until('nothing to be left', sub { junk_of($dir) eq '' }, 60) };
 	return junk_of($dir);
 }
 
