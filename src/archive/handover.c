@@ -22,7 +22,7 @@
 
 #define KEY_FORMAT			2	/* another one for another protocol */
 #define BACKLOG				8
-#define REQUEST_WAIT_MS		20
+#define REQUEST_WAIT_MS		200	/* a busy machine may keep it from sending */
 #define REQUEST_BYTES		(1 + WA_SEGMENT_NAME_LENGTH)
 
 bool
