@@ -27,6 +27,8 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes qw(time usleep);
 use WalArch;
 
+use constant SEGMENT_BYTES => 1048576;		# unless a test says otherwise
+
 our @EXPORT = qw(
   can_trace traced_restore deliveries flaws_of_hits prefetchers held
   junk_of junk_after_a_while
@@ -133,7 +135,7 @@ sub open_files
 sub held
 {
 	my ($dir, $bytes) = @_;
-	return held_by($bytes // 1048576, prefetchers($dir));
+	return held_by($bytes // SEGMENT_BYTES, prefetchers($dir));
 }
 
 sub held_by
@@ -154,7 +156,7 @@ sub held_by
 sub unfinished
 {
 	my ($dir, $bytes) = @_;
-	return unfinished_by($bytes // 1048576, prefetchers($dir));
+	return unfinished_by($bytes // SEGMENT_BYTES, prefetchers($dir));
 }
 
 sub unfinished_by
@@ -172,24 +174,20 @@ sub unnamed
 }
 
 # The states of the threads of a process, as one word; empty when there is none.
-# A listing of threads is cut short when one ends meanwhile: it counts only when
-# it has as many as there are.
+# A listing of threads is cut short when one ends meanwhile: "unknown", when it
+# has not as many as there are.
 sub states
 {
 	my ($pid) = @_;
 
-	foreach (1 .. 100)
-	{
-		my @states = map {
-			my $open = open(my $handle, '<', $_);
-			$open && (<$handle> // '') =~ /.*\) (\S)/ ? $1 : ();
-		} glob("/proc/$pid/task/*/stat");
+	my @states = map {
+		my $open = open(my $handle, '<', $_);
+		$open && (<$handle> // '') =~ /.*\) (\S)/ ? $1 : ();
+	} glob("/proc/$pid/task/*/stat");
 
-		open(my $handle, '<', "/proc/$pid/status") or return '';
-		my ($count) = join('', <$handle>) =~ /^Threads:\s+(\d+)$/m or return '';
-		return join('', @states) if @states == $count;
-	}
-	return 'unknown';
+	open(my $handle, '<', "/proc/$pid/status") or return '';
+	my ($count) = join('', <$handle>) =~ /^Threads:\s+(\d+)$/m or return '';
+	return @states == $count ? join('', @states) : 'unknown';
 }
 
 # Kill a process, and wait until it holds nothing any more: a thread may be in
@@ -204,40 +202,26 @@ sub kill_whole
 }
 
 # Stop the prefetcher of a server while it is in the middle of a file; undef if
-# there is none, or it has come to the end of its work before. A segment is
-# written within a few milliseconds: it is stopped often, at random.
+# there is none, or it holds no more since two seconds. A segment is written
+# within a few milliseconds: it is stopped often, at random.
 sub stop_in_a_file
 {
 	my ($node) = @_;
 	my $dir = $node->data_dir;
-	my $pid = eval { wait_until('a prefetcher', sub { quickly(sub { (prefetchers($dir))[0] }) }, 15) };
-	my ($before, $since, $until) = (0, time, time + 60);
+	my $pid = eval { wait_until('a prefetcher', sub { (prefetchers($dir))[0] }, 15) };
+	my ($before, $since) = (0, time);
 
 	return unless defined $pid;
-	while (time < $since + 2 && time < $until)
+	while (time < $since + 2)
 	{
 		kill 'STOP', $pid or return;
-		wait_until("process $pid to stop", sub { quickly(sub { states($pid) =~ /^[tTZX]*$/ }) });
-		return $pid if unfinished_by(1048576, $pid);
+		wait_until("process $pid to stop", sub { states($pid) =~ /^[tTZX]*$/ });
+		return $pid if unfinished_by(SEGMENT_BYTES, $pid);
 
-		my $now = held_by(1048576, $pid);
-		($before, $since) = ($now, time) if $now == 0 || $now != $before;
+		my $now = held_by(SEGMENT_BYTES, $pid);
+		($before, $since) = ($now, time) if $now != $before;
 		kill 'CONT', $pid;
 		usleep(rand 2000);
-	}
-	return;
-}
-
-# Ask again each millisecond, for a while.
-sub quickly
-{
-	my ($code) = @_;
-
-	for (1 .. 50)
-	{
-		my $value = $code->();
-		return $value if $value;
-		usleep(1000);
 	}
 	return;
 }

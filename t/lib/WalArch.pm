@@ -124,17 +124,18 @@ sub set_conf
 }
 
 # Poll until the code returns true; its value. Dies after a bound in seconds.
+# What is there soon is seen soon: pauses grow from 1 to 50 ms.
 sub wait_until
 {
 	my ($what, $code, $seconds) = @_;
 	my $until = time() + ($seconds // $PostgreSQL::Test::Utils::timeout_default);
 
-	while (1)
+	for (my $pause = 1_000;; $pause = $pause < 25_000 ? 2 * $pause : 50_000)
 	{
 		my $value = $code->();
 		return $value if $value;
 		last if time() > $until;
-		usleep(50_000);
+		usleep($pause);
 	}
 	die "timed out waiting for: $what\n";
 }
