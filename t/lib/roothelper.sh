@@ -402,7 +402,7 @@ answer() {
 }
 
 listen() {
-	local line status request
+	local line= part status request
 
 	mkdir -m 0755 "$home" "$home/replies"
 	mkfifo -m 0600 "$home/requests"
@@ -413,9 +413,11 @@ listen() {
 
 	while [ -d "/proc/$PPID" ]; do
 		status=0
-		IFS= read -t 5 -r line <&3 || status=$?
+		IFS= read -t 5 -r part <&3 || status=$?
+		line+=$part				# time may be up in the middle of a request
 		[ "$status" = 0 ] || continue
 		IFS=$'\t' read -r -a request <<<"$line"
+		line=
 		[ ${#request[@]} -lt 2 ] || answer "${request[@]}"
 	done
 	do_unmount
