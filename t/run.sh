@@ -226,8 +226,9 @@ show_why() {
 	for file in $(failed_files); do
 		[ -s "$TESTLOGDIR/regress_log_$file" ] || continue
 		echo "$file:"
-		grep -aE -A 4 'not ok |Bail out!|timed out|[^ ] at .* line [0-9]+\.$|# Looks like' \
-			"$TESTLOGDIR/regress_log_$file" | cut -c 1-300 | tail -n 30
+		# what a test died of stands some lines before its last
+		grep -aE -B 8 -A 4 'not ok |Bail out!|# Looks like' \
+			"$TESTLOGDIR/regress_log_$file" | cut -c 1-300 | tail -n 40
 	done
 }
 
