@@ -151,6 +151,9 @@ $(VARIANT)/t/fault/canned.o $(VARIANT)/t/unit/recovery_fault.o \
 	$(addprefix $(VARIANT)/,$(RECOVERED)): \
 	UNIT_CPPFLAGS += -I$(includedir) -DWA_VERSION='"$(WA_VERSION)"'
 
+# This one needs a file of it, and nothing that libpq would.
+$(VARIANT)/unit/scratch: $(if $(SANITIZE),$(VARIANT)/)src/recovery/scratch.o
+
 # In these the n-th allocation does.
 $(MEMORY_PROGRAMS): $(VARIANT)/t/fault/memory.o
 $(MEMORY_PROGRAMS): UNIT_WRAPS = $(addprefix -Wl$(comma)--wrap=,$(MEMORY_CALLS))

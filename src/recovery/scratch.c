@@ -19,6 +19,7 @@
 #define OPEN_MAX_HERE	32
 #define PREFIX			"walarch-drill-"
 #define RANDOM			"XXXXXX"
+#define NAMES_TRIED		100
 
 static int
 remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
@@ -70,13 +71,61 @@ sweep(const char *below)
 		closedir(dir);
 }
 
+/*
+ * Lock a directory that was just made.  Until then it looks like one that was
+ * left, so that a sweep may have it by now: false when that removed it.
+ */
+static WaCode
+lock_new(const char *path, bool *there, WaError *err)
+{
+	int			fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat locked;
+	struct stat named;
+
+	*there = false;
+	if (fd < 0)
+		return errno == ENOENT ? WA_OK :
+			wa_fail_errno(err, errno, "could not open \"%s\"", path);
+	/* a sweep lets go when it is through; where nothing locks, none removes */
+	while (flock(fd, LOCK_EX) != 0 && errno == EINTR)
+		;
+	*there = fstat(fd, &locked) == 0 && lstat(path, &named) == 0 &&
+		named.st_dev == locked.st_dev && named.st_ino == locked.st_ino;
+	/* it stays open: the lock ends with the process */
+	if (!*there)
+		close(fd);
+	return WA_OK;
+}
+
+static WaCode
+make_locked(const char *below, char *path, size_t bytes, WaError *err)
+{
+	bool		there = false;
+
+	for (int i = 0; i < NAMES_TRIED && !there; i++)
+	{
+		snprintf(path, bytes, "%s/" PREFIX RANDOM, below);
+		if (mkdtemp(path) == NULL)
+			return wa_fail_errno(err, errno, "could not create a directory in "
+								 "\"%s\"", below);
+		if (lock_new(path, &there, err) != WA_OK)
+		{
+			(void) rmdir(path);
+			return err->code;
+		}
+	}
+	return there ? WA_OK :
+		wa_fail(err, WA_CHANGED, "every directory made in \"%s\" was removed "
+				"by somebody else", below);
+}
+
 WaCode
 wa_scratch_make(const char *below, char **path, WaError *err)
 {
 	size_t		bytes = strlen(below) + sizeof("/" PREFIX RANDOM);
 	struct stat st;
-	int			fd;
 
+	*path = NULL;
 	/* others could put a link in the place of a directory being removed */
 	if (stat(below, &st) == 0 && (st.st_mode & S_IWOTH) != 0 &&
 		(st.st_mode & S_ISVTX) == 0)
@@ -84,25 +133,15 @@ wa_scratch_make(const char *below, char **path, WaError *err)
 		wa_fail(err, WA_INVALID, "everybody may write to \"%s\"", below);
 		wa_hint(err, "Use a directory of your own, or one with the sticky bit, "
 				"such as /tmp.");
-		*path = NULL;
 		return err->code;
 	}
 	sweep(below);
 	*path = malloc(bytes);
 	if (*path == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory");
-	snprintf(*path, bytes, "%s/" PREFIX RANDOM, below);
-	if (mkdtemp(*path) == NULL)
-	{
-		wa_fail_errno(err, errno, "could not create a directory in \"%s\"",
-					  below);
-		free(*path);
-		*path = NULL;
-		return err->code;
-	}
-	/* it stays open: the lock ends with the process */
-	fd = open(*path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0)
-		(void) flock(fd, LOCK_EX | LOCK_NB);
-	return WA_OK;
+	if (make_locked(below, *path, bytes, err) == WA_OK)
+		return WA_OK;
+	free(*path);
+	*path = NULL;
+	return err->code;
 }
