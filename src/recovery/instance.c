@@ -375,10 +375,6 @@ find_superuser(WaInstance *instance, const char *dbname, WaError *err)
 	return code;
 }
 
-/*
- * In one database.  Statements about event triggers fire none.  From 17 on a
- * setting of the session does that.
- */
 /* One command in one database; the caller clears the result in any case. */
 static WaCode
 run_once(WaInstance *instance, const char *dbname, const char *command,
@@ -398,6 +394,10 @@ run_once(WaInstance *instance, const char *dbname, const char *command,
 	return code;
 }
 
+/*
+ * In one database.  Statements about event triggers fire none.  From 17 on a
+ * setting of the session does that.
+ */
 static WaCode
 disable_triggers(WaInstance *instance, const char *dbname, WaError *err)
 {
