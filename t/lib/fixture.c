@@ -166,6 +166,23 @@ count_names(const char *directory)
 	return count - 2;
 }
 
+/* One line, since a listing of the threads is cut short when one ends. */
+int
+count_threads(void)
+{
+	FILE	   *status = fopen("/proc/self/status", "r");
+	char		line[200];
+	int			count = 0;
+
+	while (status != NULL && count == 0 &&
+		   fgets(line, sizeof(line), status) != NULL)
+		(void) sscanf(line, "Threads: %d", &count);
+	if (status == NULL || count == 0)
+		die("count the threads in", "/proc/self/status");
+	fclose(status);
+	return count;
+}
+
 void
 fill(unsigned char *data, size_t length, uint32_t seed)
 {
@@ -269,6 +286,24 @@ archive_bytes(const char *path, const char *name, const void *bytes,
 		die("archive", name);
 	wa_archive_close(archive);
 	wa_bench_close(bench);
+}
+
+size_t
+backup_history(unsigned segno, const char *time_zone, char *name, char *text,
+			   size_t bytes)
+{
+	snprintf(name, WA_WALNAME_BYTES, "0000000100000000%08X.00000028.backup",
+			 segno);
+	return (size_t)
+		snprintf(text, bytes,
+				 "START WAL LOCATION: 0/%X (file 0000000100000000%08X)\n"
+				 "STOP WAL LOCATION: 0/%X (file 0000000100000000%08X)\n"
+				 "CHECKPOINT LOCATION: 0/%X\nBACKUP METHOD: streamed\n"
+				 "BACKUP FROM: primary\nSTART TIME: 2026-11-23 01:00:00 UTC\n"
+				 "LABEL: x\nSTART TIMELINE: 1\n"
+				 "STOP TIME: 2026-11-23 01:00:01 %s\nSTOP TIMELINE: 1\n",
+				 segno * SEG_1MB + 0x28, segno, segno * SEG_1MB + 0x100, segno,
+				 segno * SEG_1MB + 0x60, time_zone);
 }
 
 bool

@@ -38,6 +38,9 @@ extern bool file_is(const char *path, const void *data, size_t length);
 extern int	count_names(const char *directory);
 extern void remove_tree(const char *path);
 
+/* How many threads this process has, those of a sanitizer among them. */
+extern int	count_threads(void);
+
 /* Contents that compress about as well as WAL, the same for the same seed. */
 extern void fill(unsigned char *data, size_t length, uint32_t seed);
 
@@ -58,6 +61,13 @@ extern void archive_config(WaArchiveConfig *config, const char *path,
 /* Archive these bytes under a name, by way of a file "source"; 1 MB segments. */
 extern void archive_bytes(const char *archive, const char *name,
 						  const void *bytes, size_t length, int64_t now_us);
+
+/*
+ * The backup history file of a backup that began and ended in that segment of
+ * timeline 1; its name, of WA_WALNAME_BYTES.  Returns the length of the text.
+ */
+extern size_t backup_history(unsigned segno, const char *time_zone,
+							 char *name, char *text, size_t bytes);
 
 /* Does this call fail for the user we are?  root may do everything. */
 extern bool am_root(void);

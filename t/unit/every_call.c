@@ -84,20 +84,10 @@ push_backup(unsigned segno)
 {
 	char		name[WA_WALNAME_BYTES];
 	char		text[512];
-	int			length;
+	size_t		length = backup_history(segno, segno == 3 ? "UTC" : "XYZ", name,
+										text, sizeof(text));
 
-	snprintf(name, sizeof(name), "0000000100000000%08X.00000028.backup", segno);
-	length = snprintf(text, sizeof(text),
-					  "START WAL LOCATION: 0/%X (file 0000000100000000%08X)\n"
-					  "STOP WAL LOCATION: 0/%X (file 0000000100000000%08X)\n"
-					  "CHECKPOINT LOCATION: 0/%X\nBACKUP METHOD: streamed\n"
-					  "BACKUP FROM: primary\nSTART TIME: 2026-11-23 01:00:00 UTC\n"
-					  "LABEL: x\nSTART TIMELINE: 1\n"
-					  "STOP TIME: 2026-11-23 01:00:01 %s\nSTOP TIMELINE: 1\n",
-					  segno * SEG_1MB + 0x28, segno,
-					  segno * SEG_1MB + 0x100, segno, segno * SEG_1MB + 0x60,
-					  segno == 3 ? "UTC" : "XYZ");
-	push(name, text, (size_t) length);
+	push(name, text, length);
 }
 
 static WaStore *

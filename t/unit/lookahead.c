@@ -408,22 +408,6 @@ open_ahead(int workers)
 	tasks = 0;
 }
 
-/* One line, since a listing of the threads is cut short when one ends. */
-static int
-count_threads(void)
-{
-	FILE	   *status = fopen("/proc/self/status", "r");
-	char		line[200];
-	int			count = 0;
-
-	must(status != NULL);
-	while (count == 0 && fgets(line, sizeof(line), status) != NULL)
-		(void) sscanf(line, "Threads: %d", &count);
-	fclose(status);
-	must(count > 0);
-	return count;
-}
-
 static int
 threads_now(void)
 {

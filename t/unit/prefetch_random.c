@@ -421,12 +421,6 @@ play_step(void)
 
 /* ---- the whole -------------------------------------------------------------- */
 
-static int
-count_threads(void)
-{
-	return count_names("/proc/self/task");
-}
-
 static void *
 note_thread(void *tid)
 {
