@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "archive/handover.h"
@@ -465,6 +466,51 @@ test_odd_answer(void)
 	close(listener);
 }
 
+/* A connection to the listener of odd_key. */
+static int
+connect_odd(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int			length = snprintf(address.sun_path + 1,
+								  sizeof(address.sun_path) - 1, "walarch-%s",
+								  odd_key);
+	int			fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+	length += (int) offsetof(struct sockaddr_un, sun_path) + 1;
+	must(connect(fd, (struct sockaddr *) &address, (socklen_t) length) == 0);
+	return fd;
+}
+
+/* Whoever asks for no segment is sent away, and keeps nobody else waiting. */
+static void
+test_odd_requests(void)
+{
+	static const char *const requests[] = {
+		"", "T", "T00000001000000000000000", "Tno segment, as long as one",
+		"T00000002.history........."
+	};
+	int			listener = wa_handover_listen(odd_key);
+	WaWalName	name;
+	int			client;
+	char		byte;
+
+	must(listener >= 0);
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
+	{
+		int			fd = connect_odd();
+
+		if (*requests[i] != '\0')
+			must(send(fd, requests[i], strlen(requests[i]), 0) > 0);
+		ok(wa_handover_tell(odd_key, &names[1]), "somebody tells after \"%s\"",
+		   requests[i]);
+		ok(wa_handover_request(listener, &name, &client) && client == -1 &&
+		   strcmp(name.text, names[1].text) == 0, "and is heard");
+		is_int(recv(fd, &byte, 1, MSG_DONTWAIT), 0, "the other one was sent away");
+		close(fd);
+	}
+	close(listener);
+}
+
 int
 main(void)
 {
@@ -478,5 +524,6 @@ main(void)
 	test_other_timeline();
 	test_bounds();
 	test_odd_answer();
+	test_odd_requests();
 	return done_testing();
 }

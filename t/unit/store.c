@@ -9,7 +9,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -323,6 +325,18 @@ test_get(void)
 	is_code(code, WA_CHANGED, &err, "another of the same size");
 }
 
+static void
+make_socket(const char *key)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int			fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.100s",
+			 in_store(key));
+	must(bind(fd, (struct sockaddr *) &address, sizeof(address)) == 0);
+	close(fd);
+}
+
 /* Absence is a proof; a failure is none. */
 static void
 test_absence(void)
@@ -387,6 +401,10 @@ test_absence(void)
 	must(mkfifo(in_store("fifo"), 0600) == 0);
 	get("fifo", NULL, 0, 1, text, &code, &err);
 	is_code(code, WA_INVALID, &err, "neither is a FIFO, and nobody waits");
+	make_socket("socket");
+	get("socket", NULL, 0, 1, text, &code, &err);
+	is_code(code, WA_INVALID, &err, "nor a socket, which nobody can open");
+	has_str(err.message, "socket\"", "which is named");
 
 	if (am_root())
 		skip("root may do everything", 4);

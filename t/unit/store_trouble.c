@@ -117,6 +117,32 @@ test_poor_file_system(void)
 			"a path that is too long");
 }
 
+/* A part of an archive on a file system of its own. */
+static void
+test_two_file_systems(void)
+{
+	bool		met = false;
+
+	for (int n = 1; n < 50 && !met; n++)
+	{
+		WaCode		code;
+
+		fresh();
+		fault_begin(n, EXDEV);
+		code = put("a");
+		fault_end();
+		must(fault.fired);
+		met = strcmp(fault.failed_call, "linkat") == 0 ||
+			strcmp(fault.failed_call, "renameat2") == 0;
+		if (met)
+			is_code(code, WA_IO, &err, "%s to another file system",
+					fault.failed_call);
+	}
+	ok(met, "what gives an object its name");
+	has_str(err.hint, "one file system", "the hint says what to do");
+	is_code(put("a"), WA_OK, &err, "the next try");
+}
+
 /* What the sweep of temporaries passes over. */
 static void
 test_sweep(void)
@@ -244,6 +270,15 @@ test_memo(void)
 	wa_store_memo_suspect_add(NULL, "a");
 	ok(!wa_store_memo_suspect(NULL, "a"), "no memory: nothing is suspect");
 	is_int(wa_memo_next_number(NULL), 0, "and no number was given before");
+
+	/* a directory, and one that gets its inode */
+	wa_memo_learn(memo, 7, 8);
+	wa_memo_learn(memo, 7, 9);
+	ok(wa_memo_knows(memo, 7, 8), "a directory whose name is durable");
+	wa_memo_forget(memo, 7, 8);
+	ok(!wa_memo_knows(memo, 7, 8), "another one of that inode is not known");
+	ok(wa_memo_knows(memo, 7, 9) && !wa_memo_knows(memo, 8, 9),
+	   "its neighbour still is");
 }
 
 static void
@@ -261,6 +296,7 @@ main(void)
 	scratch();
 	fault.closes = true;
 	test_poor_file_system();
+	test_two_file_systems();
 	test_sweep();
 	test_lost_sync();
 	test_lost_aside();
