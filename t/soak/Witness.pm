@@ -68,6 +68,17 @@ sub forgotten
 	return $name =~ /^[0-9A-F]{24}/ && substr($name, 8, 16) lt $self->{floor};
 }
 
+# Is this stretch the beginning of a timeline that retention let go of?  Where
+# backups of an older one stay, it is missing for them, and is shown.
+sub let_go
+{
+	my ($self, $first, $last) = @_;
+	my $prefix = substr($first, 0, 8);
+
+	return $self->forgotten($first) && $self->forgotten($last)
+	  && !grep { /^$prefix[0-9A-F]{16}$/ && $_ lt $first } archive_files($self->{archive});
+}
+
 # Once for each name, however often it is seen.
 sub loss
 {
