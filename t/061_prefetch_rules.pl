@@ -288,12 +288,15 @@ SKIP:
 		exec('strace', '-f', '-qq', '-o', "$dir.trace", '-e', 'trace=fsync', 'bash', '-c', 'exec -a walarch "$0" "$@"',
 			$ENV{WALARCH_BIN}, 'prefetch', '--archive', $archive, $wals[0], $p) or POSIX::_exit(98);
 	}
+	my $synced = sub { return scalar(() = slurp_file("$dir.trace") =~ /fsync(?:\(| resumed).*= 0$/mg); };
+
+	# one that is written is not yet synced
 	wait_held($dir, 8);
+	eval { wait_until('8 files to be synced', sub { $synced->() >= 8 }, 60) };
 	kill 'KILL', $server;
 	is(wait_none($dir), 0, 'ended');
 	waitpid $pid, 0;
-	my $synced = () = slurp_file("$dir.trace") =~ /fsync(?:\(| resumed).*= 0$/mg;
-	is($synced, 8, 'each file is synced before it is offered');
+	is($synced->(), 8, 'each file is synced before it is offered');
 }
 
 done_testing();
