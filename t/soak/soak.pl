@@ -149,9 +149,9 @@ sub archive_is_whole
 	  or $figures->lost("verify: $stdout$stderr");
 	is($status, @findings ? 1 : 0, 'and its exit status says so') or $figures->lost("verify: $stdout$stderr");
 	my @gaps = @{ $w->{backups}->listing->{gaps} };
-	is(scalar(grep { !$w->{witness}->let_go(@{$_}{qw(first_missing_wal last_missing_wal)}) } @gaps), 0, 'nor is there another gap')
-	  or $figures->lost('gaps in the archive');
-	$figures->set('beginnings of timelines let go of beside an older one', scalar @gaps);
+	my @let_go = grep { $w->{witness}->let_go(@{$_}{qw(first_missing_wal last_missing_wal)}) } @gaps;
+	is(@gaps - @let_go, 0, 'nor is there another gap') or $figures->lost('gaps in the archive');
+	$figures->set('beginnings of timelines let go of beside an older one', scalar @let_go);
 	cmp_ok($w->{witness}->check_all, '>', 0, 'all that was seen acknowledged was looked for again');
 	is(join(' ', damaged_files($w->{archive})), '', 'nothing was set aside as damaged');
 	is(join(' ', temporary_files($w->{archive})), '', 'nothing is left in tmp/');
