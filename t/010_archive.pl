@@ -95,7 +95,7 @@ my %stored;
 for my $level (-7, 3, 19)
 {
 	$main->append_conf('postgresql.conf', "walarch.compression_level = $level");
-	$main->reload;
+	reload($main);
 	switch_and_archive($main);
 	$main->safe_psql('postgres',
 		'CREATE TABLE filling AS SELECT c.* FROM pg_class AS c, generate_series(1, 8);'

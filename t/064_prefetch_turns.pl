@@ -95,7 +95,7 @@ sub after
 
 	my $position = log_position($node);
 	gated_restore($node, $other, '--retry-for 0', 'other');
-	$node->reload;
+	reload($node);
 	wait_line($node, 'parameter "restore_command" changed', $position);
 
 	# From some request on it is the other archive.

@@ -85,7 +85,7 @@ my $early = backup();
 failed('a server that does not summarize', qr/incremental backups cannot be taken unless WAL summarization is enabled/);
 is(pins(), '', 'no pin is left');
 sql('ALTER SYSTEM SET summarize_wal = on');
-$primary->reload;
+reload($primary);
 # WAL of before it was on is not summarized
 switch_and_archive($primary);
 my $full = backup();

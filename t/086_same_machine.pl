@@ -240,7 +240,7 @@ like($run->{stderr}, qr/no base backup in the archive ended before the target/, 
 	$left->wait_for_catchup($goes);
 	# it gets no more from there
 	$goes->safe_psql('postgres', q{ALTER SYSTEM SET primary_conninfo = ''});
-	$goes->reload;
+	reload($goes);
 	$goes->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pg_stat_wal_receiver') or die 'it still streams';
 	my $child = fork // die $!;
 	if ($child == 0)

@@ -35,7 +35,7 @@ sub backup_words { return ('backup', '--archive', $_[0], @connection, '--checkpo
 
 my ($status, $stdout, $stderr);
 $primary->safe_psql('postgres', 'ALTER SYSTEM SET wal_keep_size = \'1GB\'');
-$primary->reload;
+reload($primary);
 switch_and_archive($primary);
 ($status, $stdout, $stderr) = walarch([], backup_words($archive));
 is($status, 0, 'a backup to begin with') or diag $stderr;

@@ -215,7 +215,7 @@ my $secret = 'Xyzzy-' . int(rand 1e9) . '-plugh';
 $primary->safe_psql('postgres', "CREATE ROLE taker LOGIN REPLICATION PASSWORD '$secret'; GRANT pg_monitor TO taker");
 my $hba = slurp_file(data_file($primary, 'pg_hba.conf'));
 write_binary(data_file($primary, 'pg_hba.conf'), "local all taker scram-sha-256\nlocal replication taker scram-sha-256\n$hba");
-$primary->reload;
+reload($primary);
 my $where = 'host=' . $primary->host . ' port=' . $primary->port . ' user=taker';
 my $said = '';
 foreach my $case (

@@ -31,7 +31,7 @@ our @EXPORT = qw(
   write_wal switch_wal switch_and_archive wait_archived is_archived
   archive_files files_below object_key object_path object_bytes object_raw object_is by_keys
   sample_files damaged_files temporary_files
-  status status_value wait_status wait_until kick log_position log_since
+  status status_value wait_status wait_until kick log_position log_since reload
   get init run_in archiver_pid wait_for_archiver present_again
   slurp_binary write_binary unpadded
 );
@@ -119,7 +119,22 @@ sub set_conf
 	my ($node, $name, $value) = @_;
 
 	$node->append_conf('postgresql.conf', "$name = '$value'");
-	$node->reload if -e data_file($node, 'postmaster.pid');
+	reload($node) if -e data_file($node, 'postmaster.pid');
+	return;
+}
+
+# Have the configuration read again, and return when the server is at it: from
+# 16 on a request to stop that comes before is served first, and then the
+# configuration is not read any more. What processes the server has learn of it
+# later, but before they are told to stop.
+sub reload
+{
+	my ($node) = @_;
+	my $position = log_position($node);
+
+	$node->reload;
+	wait_until('the server to read its configuration',
+		sub { log_since($node, $position) =~ /received SIGHUP, reloading/ });
 	return;
 }
 
