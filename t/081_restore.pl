@@ -77,6 +77,7 @@ sql('CREATE TABLE far1 (n int) TABLESPACE one');
 sql('CREATE TABLE far2 (n int) TABLESPACE two');
 sql("INSERT INTO far$_ SELECT generate_series(1, 3000)") foreach 1, 2;
 mark($primary, 'first');
+switch_and_archive($primary);	# an archive begins with its first file
 my $first = backup('--label', 'the first');
 my $oldest = sql('SELECT clock_timestamp()');
 sql('SELECT pg_sleep(0.1)');

@@ -57,6 +57,7 @@ sql('INSERT INTO far SELECT generate_series(1, 5000)');
 sql(q{ALTER SYSTEM SET session_preload_libraries = 'auto_explain'});
 sql(q{ALTER SYSTEM SET recovery_target_name = 'nowhere'});
 $primary->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_stat_statements'\n");
+switch_and_archive($primary);	# an archive begins with its first file
 my $backup = backup();
 mark($primary, 'first');
 sql("BEGIN; INSERT INTO marks (what) VALUES ('prepared'); PREPARE TRANSACTION 'p'");

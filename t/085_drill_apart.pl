@@ -103,6 +103,7 @@ sql("SELECT pg_replication_origin_advance('o' || n, '0/1') FROM generate_series(
 # libraries named in a file that another one includes
 write_binary("$data/more.conf", "shared_preload_libraries = 'pg_stat_statements'\n");
 $primary->append_conf('postgresql.conf', "include = 'more.conf'\n");
+switch_and_archive($primary);	# an archive begins with its first file
 my $backup = backup();
 mark($primary, 'first');
 sql(q{SELECT pg_create_restore_point('LOG:  database system is ready to accept connections')});
