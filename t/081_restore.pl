@@ -301,6 +301,7 @@ sub forged
 	is($forged->{status}, 1, "$what: exit status");
 	like($forged->{stderr}, $pattern, "$what: message");
 	ok(!-e "$base/evil" && !-e '/tmp/walarch.evil', "$what: nothing outside");
+	ok(!-e "$base/forged/global/pg_control", "$what: no server can start on it");
 	system_or_bail('rm', '-rf', "$base/forged");
 	write_binary($tar, $good);
 	write_binary("$archive/base/$second/backup", $text);
@@ -309,10 +310,11 @@ sub forged
 
 SKIP:
 {
-	skip 'xxhsum is not here', 15 if system('which xxh128sum xxhsum >/dev/null 2>&1') != 0 && system('which xxhsum >/dev/null 2>&1') != 0;
+	skip 'xxhsum is not here', 24 if system('which xxh128sum xxhsum >/dev/null 2>&1') != 0 && system('which xxhsum >/dev/null 2>&1') != 0;
 	forged('a way up', qr/holds "\.\.\/evil", which leads out of the directory/, '-P', "--transform='s,^in/,../,'", 'in/evil');
 	forged('an absolute path', qr/which leads out of the directory/, '-P', "--transform='s,^in,/tmp/walarch,;s,/evil,.evil,'", 'in/evil');
 	forged('another name of a file', qr/holds "global\/\.\/pg_control", which leads out of the directory/, "--transform='s,^evil,global/./pg_control,'", 'evil');
+	forged('a name with a slash at its end', qr/base\.tar\.zst" is damaged/, "--transform='s,^evil,global/pg_control/,'", 'evil');
 	forged('a link', qr/holds "out", which is neither a file nor a directory/, 'out');
 	forged('a hard link', qr/which is a hard link/, 'evil', 'hard');
 }

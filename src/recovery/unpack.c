@@ -288,39 +288,42 @@ refuse(const WaUnpackJob *job, const char *path, const char *why, WaError *err)
 	return err->code;
 }
 
-/*
- * Is it the name of something below the directory, and the only one it has?
- * A slash may stand at its end.
- */
+/* Is it the name of something below the directory, and the only one it has? */
 static bool
 stays_below(const char *path)
 {
-	if (path[0] == '\0')
-		return false;
-	while (*path != '\0')
+	for (;;)
 	{
 		size_t		length = strcspn(path, "/");
 
 		if (length == 0 || (length == 1 && path[0] == '.') ||
 			(length == 2 && strncmp(path, "..", 2) == 0))
 			return false;
-		path += length;
-		if (*path == '/')
-			path++;
+		if (path[length] == '\0')
+			return true;
+		path += length + 1;
 	}
-	return true;
 }
 
-/* "./pg_wal/archive_status/" is how PostgreSQL calls that one. */
+/*
+ * "./pg_wal/archive_status/" is how PostgreSQL calls that one. Without these
+ * ends a file has one name only, which can be compared.
+ */
 static const char *
 tidy_name(struct archive_entry *entry)
 {
 	const char *path = archive_entry_pathname(entry);
+	const char *name;
+	size_t		length;
 	char	   *copy;
 
-	if (path == NULL || strncmp(path, "./", 2) != 0)
-		return path;
-	copy = strdup(path + 2);
+	if (path == NULL)
+		return NULL;
+	name = strncmp(path, "./", 2) == 0 ? path + 2 : path;
+	length = strlen(name);
+	if (length > 1 && name[length - 1] == '/')
+		length--;
+	copy = strndup(name, length);
 	if (copy == NULL)
 		return NULL;
 	archive_entry_set_pathname(entry, copy);
