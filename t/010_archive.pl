@@ -94,8 +94,7 @@ is(JSON::PP->new->decode($stdout)->{archived_count},
 my %stored;
 for my $level (-7, 3, 19)
 {
-	$main->append_conf('postgresql.conf', "walarch.compression_level = $level");
-	reload($main);
+	set_conf($main, 'walarch.compression_level', $level);
 	switch_and_archive($main);
 	$main->safe_psql('postgres',
 		'CREATE TABLE filling AS SELECT c.* FROM pg_class AS c, generate_series(1, 8);'

@@ -50,14 +50,19 @@ foreach my $query (@questions)
 	like($got->{stderr}, qr/ERROR:  could not look into the archive "\Q$seen\E": storage has not answered for 2 s/, "hung: $query");
 	ok($got->{seconds} >= 2 && $got->{seconds} < 30, "after the time-out: $got->{seconds} s");
 }
+
+# so long that nobody takes the end of the time-out for a cancellation
+set_conf($node, 'walarch.timeout', '60s');
 foreach my $query (@questions)
 {
 	my $got = ask("SET statement_timeout = '300ms'; $query");
 
 	like($got->{stderr}, qr/canceling statement due to statement timeout/, "cancelled: $query");
+	cmp_ok($got->{seconds}, '<', 30, 'at once');
 }
 my $got = ask('SELECT state FROM walarch.status');
 is("$got->{status} $got->{stdout}", '0 ok', 'walarch.status needs no archive');
+cmp_ok($got->{seconds}, '<', 30, 'and does not wait');
 
 # a session that goes on after errors, while its threads still hang
 my (undef, undef, $errors) = $node->psql('postgres',
