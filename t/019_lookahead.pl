@@ -86,11 +86,24 @@ sub trace
 	return (root_do('strace', archiver_pid($node), $out, '--', '-f', '-y', @args), $out);
 }
 
-# So slow that there is a middle. A test that was held up for so long that the
-# middle went by has to try again.
+# So slow that there is a middle.
 sub slow_down
 {
 	return (trace('-e', 'trace=fsync', '-e', 'inject=fsync:delay_enter=40000'))[0];
+}
+
+# A backlog that is being archived, slowly, when at least so many of it are: the
+# tracer, and their names. A test that was held up for so long that the middle
+# went by has to try again.
+sub middle_of_backlog
+{
+	my ($count, $least) = @_;
+	my @wal = backlog($count);
+	my $tracer = slow_down();
+
+	set_conf($node, 'walarch.archive', $archive);
+	wait_until('a part of the backlog', sub { archived(@wal) >= $least });
+	return ($tracer, @wal);
 }
 
 # --- order, and what it costs
@@ -166,10 +179,7 @@ SKIP:
 	mkdir $second, 0700 or die "could not make \"$second\": $!";
 	for (1 .. 10)
 	{
-		@wal = backlog(40);
-		$tracer = slow_down();
-		set_conf($node, 'walarch.archive', $archive);
-		wait_until('a part of the backlog', sub { archived(@wal) >= 5 });
+		($tracer, @wal) = middle_of_backlog(40, 5);
 		set_conf($node, 'walarch.archive', $second);
 		wait_until('the rest to begin', sub { visible($second, @wal) > 0 || archived(@wal) == @wal });
 		root_do('kill', $tracer);
@@ -222,10 +232,7 @@ SKIP:
 	my $dir;
 	for (1 .. 10)
 	{
-		@wal = backlog(30);
-		$tracer = slow_down();
-		set_conf($node, 'walarch.archive', $archive);
-		wait_until('a part of the backlog', sub { archived(@wal) >= 5 });
+		($tracer, @wal) = middle_of_backlog(30, 5);
 		$dir = "$archive/wal/" . substr($wal[0], 0, 16);
 		chmod 0500, $dir or die "could not close \"$dir\": $!";
 		last if visible($archive, @wal) < @wal;
@@ -244,11 +251,8 @@ SKIP:
 
 	for my $round (1 .. 3)
 	{
-		@wal = backlog(30);
-		$tracer = slow_down();
+		($tracer, @wal) = middle_of_backlog(30, 3 + $round);
 		my $archiver = archiver_pid($node);
-		set_conf($node, 'walarch.archive', $archive);
-		wait_until('a part of the backlog', sub { archived(@wal) >= 3 + $round });
 		kill 'KILL', $archiver;
 		eval { root_do('kill', $tracer) };
 		wait_until('the server to be back',
