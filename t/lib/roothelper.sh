@@ -112,6 +112,19 @@ umount_disk() {
 	umount "$1"
 }
 
+# When a process began, in clock ticks after boot; nothing if there is none.
+started() {
+	local stat
+
+	{ stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 0
+	stat=${stat##*) }			# its name may hold anything
+	set -- $stat
+	echo "${20}"				# field 22 of proc(5)
+}
+
+# Is this still the process that was noted? Numbers come round again.
+is_still() { [ -n "$2" ] && [ "$(started "$1")" = "$2" ]; }
+
 # What a power cut does: nothing more reaches the disk, not even what waits in
 # the journal (the ioctl SHUTDOWN with "do not flush the log").
 do_cut() {
@@ -175,16 +188,18 @@ do_fuse() {
 		kill -0 "$pid" 2>/dev/null || fail "bindfs did not start"
 		sleep 0.1
 	done
-	echo "$pid $to" >>"$home/daemons"
+	echo "$pid $(started "$pid") $to" >>"$home/daemons"
 }
 
 # Signal the daemon of such a mount.
 do_daemon() {
-	local pid dir to
+	local pid start dir to
 
 	dir=$(below_top "$2")
-	while read -r pid to; do
-		[ "$to" != "$dir" ] || { kill -"$1" "$pid"; return; }
+	while read -r pid start to; do
+		[ "$to" = "$dir" ] && is_still "$pid" "$start" || continue
+		kill -"$1" "$pid"
+		return
 	done <"$home/daemons"
 	fail "\"$dir\" has no daemon"
 }
@@ -266,7 +281,7 @@ strace_arguments() {
 
 # strace PID[,PID] OUTFILE -- ARGS...: attached when the reply comes.
 do_strace() {
-	local target out note pid try attached= targets
+	local target out note pid start try attached= targets
 
 	IFS=, read -r -a targets <<<"$1"
 	for target in "${targets[@]}"; do
@@ -282,6 +297,7 @@ do_strace() {
 	note=$(mktemp "$home/strace.XXXXXX")
 	strace -o "$out" -p "$target" "$@" 2>"$note" >/dev/null </dev/null &
 	pid=$!
+	start=$(started "$pid")
 	for try in $(seq 100); do
 		[ "$(grep -c attached "$note")" -lt ${#targets[@]} ] || attached=yes
 		[ -z "$attached" ] || break
@@ -290,28 +306,45 @@ do_strace() {
 	done
 	[ -n "$attached" ] || { kill -KILL "$pid"; fail "strace did not attach within 10 s"; }
 	chown "$user:" "$out"
-	echo "$pid" >>"$home/stracers"
+	echo "$pid $start" >>"$home/stracers"
 	echo "$pid"
 }
 
 do_kill() {
+	local start
+
+	start=$(awk -v pid="$1" '$1 == pid { start = $2 } END { print start }' "$home/stracers" 2>/dev/null)
+	[ -n "$start" ] || fail "process $1 is not a strace of ours"
+	end_stracer "$1" "$start"
+}
+
+end_stracer() {
 	local try
 
-	grep -qsx -- "$1" "$home/stracers" || fail "process $1 is not a strace of ours"
-	kill -TERM "$1" 2>/dev/null || return 0
+	! is_still "$@" || kill -TERM "$1" 2>/dev/null || :
 	for try in $(seq 50); do
-		kill -0 "$1" 2>/dev/null || return 0
+		is_still "$@" || return 0
 		sleep 0.1
 	done
-	kill -KILL "$1" 2>/dev/null || :
+	! is_still "$@" || kill -KILL "$1" 2>/dev/null || :
+}
+
+# The processes of a list that are still there.
+noted() {
+	local pid start rest
+
+	[ -e "$home/$1" ] || return 0
+	while read -r pid start rest; do
+		! is_still "$pid" "$start" || echo "$pid $start"
+	done <"$home/$1"
 }
 
 # Let go of everything that may hold a process: traced ones, frozen ones, hung ones.
 do_release() {
-	local pid dir
+	local pid start dir
 
-	for pid in $(cat "$home/stracers" 2>/dev/null); do do_kill "$pid"; done
-	for pid in $(cut -d ' ' -f 1 "$home/daemons" 2>/dev/null); do kill -CONT "$pid" 2>/dev/null || :; done
+	noted stracers | while read -r pid start; do end_stracer "$pid" "$start"; done
+	noted daemons | while read -r pid start; do kill -CONT "$pid" 2>/dev/null || :; done
 	for dir in $(mounts); do fsfreeze --unfreeze "$dir" 2>/dev/null || :; done
 }
 
