@@ -172,7 +172,9 @@ trap 'exit 143' TERM
 (
 	for name in "${rows[@]}"; do
 		case $name in */*) continue ;; esac
-		[ "$name" = "$(native_major)" ] || make_debian "$name" || :
+		[ "$name" != "$(native_major)" ] || continue
+		# Twice: a mirror may be changing while it is read.
+		make_debian "$name" || make_debian "$name" || :
 	done
 ) &
 maker=$!
