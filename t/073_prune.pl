@@ -152,6 +152,7 @@ switch_and_archive($shared);
 wait_until('it to be reported', sub {
 	return log_since($shared, $log) =~ /LOG:  walarch\.auto_prune deleted \d+ objects from the archive/ || do { switch_and_archive($shared); 0 } });
 pass('after a backup the archiver prunes, and says so');
+like(log_since($shared, $log), qr/LOG:  walarch\.auto_prune: 0\w{23} to 0\w{23} goes: before backup 0\w{23}\.\w{8}, /, 'and why');
 is(sql('SELECT count(*) FROM walarch.backups WHERE usable'), 2, 'two backups are left');
 is(sql('SELECT state FROM walarch.status'), 'ok', 'archiving goes on');
 

@@ -50,12 +50,7 @@ report(WaTask *done)
 		ereport(WARNING,
 				(errmsg("walarch.auto_prune: %s",
 						state->retention.plan.warning)));
-	if (state->pruned.objects > 0)
-		ereport(LOG,
-				(errmsg("walarch.auto_prune deleted %llu objects from the "
-						"archive, %llu MB",
-						(unsigned long long) state->pruned.objects,
-						(unsigned long long) (state->pruned.bytes >> 20))));
+	walarch_prune_report(state, "walarch.auto_prune");
 }
 
 void

@@ -48,6 +48,30 @@ walarch_prune_run(const WaInquiry *inquiry, void *state, WaError *err)
 }
 
 void
+walarch_prune_report(const WaPruneState *state, const char *who)
+{
+	const WaPlan *plan = &state->retention.plan;
+
+	if (state->pruned.objects == 0)
+		return;
+	for (size_t i = 0; i < plan->count; i++)
+	{
+		const WaGroup *group = &plan->groups[i];
+		char		name[WA_GROUP_NAME_BYTES];
+
+		if (group->goes)
+			ereport(LOG,
+					(errmsg("%s: %s goes: %s", who,
+							wa_group_name(&state->retention, group, name),
+							group->reason)));
+	}
+	ereport(LOG,
+			(errmsg("%s deleted %llu objects from the archive, %llu MB", who,
+					(unsigned long long) state->pruned.objects,
+					(unsigned long long) (state->pruned.bytes >> 20))));
+}
+
+void
 walarch_prune_release(void *state)
 {
 	WaPruneState *self = state;

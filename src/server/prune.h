@@ -29,6 +29,12 @@ extern WaPruneState *walarch_prune_state(void);
 extern WaCode walarch_prune_run(const WaInquiry *inquiry, void *state,
 								WaError *err);
 
+/*
+ * What was deleted, and why, into the log: a line for each object or run of
+ * segments, and one for all.  May throw.
+ */
+extern void walarch_prune_report(const WaPruneState *state, const char *who);
+
 /* Frees the state, too. */
 extern void walarch_prune_release(void *state);
 

@@ -102,8 +102,8 @@ walarch_settings_define(void)
 							&retention_backups, 0, 0, INT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("walarch.retention_size",
-							"Size of the archived WAL above which the window "
-							"of retention shrinks.",
+							"Size of the archive above which the window of "
+							"retention shrinks.",
 							"0 says nothing.",
 							&retention_size, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);

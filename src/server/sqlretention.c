@@ -54,12 +54,7 @@ tell(const WaPruneState *state)
 						plan->doubt_reason)));
 	if (plan->warning[0] != '\0')
 		ereport(WARNING, (errmsg("%s", plan->warning)));
-	if (state->pruned.objects > 0)
-		ereport(LOG,
-				(errmsg("walarch.prune deleted %llu objects from the archive, "
-						"%llu MB",
-						(unsigned long long) state->pruned.objects,
-						(unsigned long long) (state->pruned.bytes >> 20))));
+	walarch_prune_report(state, "walarch.prune");
 }
 
 static Datum
