@@ -359,6 +359,9 @@ dir_lock(WaStore *store, const char *key, WaError *err)
 	int			result;
 	int			fd;
 
+	if (self->locks_count == WA_STORE_LOCKS_MAX)
+		return wa_fail(err, WA_INVALID, "too many locks are held in \"%s\"",
+					   self->path);
 	/* open for writing, or NFS would refuse */
 	fd = wa_dir_open(self, key, O_RDWR | O_CREAT | O_NONBLOCK);
 	if (fd < 0)
@@ -379,7 +382,7 @@ dir_lock(WaStore *store, const char *key, WaError *err)
 		if (result == 0 && locked.st_ino == named.st_ino &&
 			locked.st_dev == named.st_dev)
 		{
-			self->lock_fd = fd;
+			self->lock_fds[self->locks_count++] = fd;
 			return WA_OK;
 		}
 		wa_fail(err, WA_EXISTS, "\"%s/%s\" was replaced while it was being "
@@ -416,8 +419,8 @@ dir_close(WaStore *store)
 {
 	DirStore   *self = (DirStore *) store;
 
-	if (self->lock_fd >= 0)
-		wa_beat_close(self->options.beat, self->lock_fd);
+	while (self->locks_count > 0)
+		wa_beat_close(self->options.beat, self->lock_fds[--self->locks_count]);
 	wa_beat_close(self->options.beat, self->fd);
 	free(self->read_buffer);
 	free(self);
@@ -469,7 +472,6 @@ wa_store_dir_open(const char *path, const WaStoreOptions *options,
 	self->store.ops = &dir_ops;
 	self->store.place = self->path;
 	self->options = *options;
-	self->lock_fd = -1;
 	memccpy(self->path, path, 0, WA_DIR_PATH_BYTES);
 
 	WA_DIR_IO(self, self->fd, open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));

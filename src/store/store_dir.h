@@ -17,7 +17,8 @@ typedef struct DirStore
 	WaStore		store;
 	WaStoreOptions options;
 	int			fd;
-	int			lock_fd;		/* -1: no lock is held */
+	int			lock_fds[WA_STORE_LOCKS_MAX];	/* what is locked */
+	int			locks_count;
 	uint64_t	sequence;		/* numbers temporaries where no memo does */
 	unsigned char *read_buffer; /* allocated when first needed */
 	int			dirty_count;	/* keys whose directories await fsync */

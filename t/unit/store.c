@@ -494,6 +494,28 @@ test_links(void)
 			"a link for a prefix");
 }
 
+/* Each lock is held until the store is closed, whatever else it locks. */
+static void
+test_locks(void)
+{
+	WaStore    *other;
+	WaError		err;
+
+	open_store();
+	must(wa_store_dir_open(top, &options, &other, &err) == WA_OK);
+	is_code(wa_store_lock(other, "one.lock", &err), WA_OK, &err, "a lock");
+	is_code(wa_store_lock(other, "two.lock", &err), WA_OK, &err, "another");
+	is_code(wa_store_lock(store, "one.lock", &err), WA_EXISTS, &err,
+			"the first is held");
+	is_code(wa_store_lock(store, "two.lock", &err), WA_EXISTS, &err,
+			"so is the second");
+	is_code(wa_store_lock(other, "three.lock", &err), WA_INVALID, &err,
+			"there is no room for a third");
+	wa_store_close(other);
+	is_code(wa_store_lock(store, "one.lock", &err), WA_OK, &err, "free again");
+	is_code(wa_store_lock(store, "two.lock", &err), WA_OK, &err, "both");
+}
+
 /* The handle stays on the directory; the path may become another. */
 static void
 test_handle(void)
@@ -755,6 +777,7 @@ main(void)
 	test_get();
 	test_absence();
 	test_links();
+	test_locks();
 	test_handle();
 	test_list_and_remove();
 	test_many_commits();
