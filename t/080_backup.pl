@@ -199,6 +199,85 @@ like(sql('SELECT min(reason) FROM walarch.retention_plan()'), qr{nothing is dele
 is(sql(q{SELECT count(*) FROM walarch.backups WHERE source = 'base'}), '4', 'and none');
 write_binary("$archive/base/$victim/backup", $good);
 
+# ---- damage in its data, and in the WAL that it needs --------------------------------
+
+my $newest = (sort(backups()))[-1];
+my $data = "$archive/base/$newest/base.tar.zst";
+my $whole = slurp_binary($data);
+
+sub findings { return walarch('verify', '--archive', $archive, @_); }
+is(findings()->{status}, 0, 'verify finds nothing');
+like(findings()->{stdout}, qr/; 5 base backups unpacked: \d+ MB; errors 0/, 'and has read the backups');
+unlike(findings('--sample', '50')->{stdout}, qr/base backups/, 'not for a sample');
+
+my $flipped = $whole;
+substr($flipped, length($flipped) / 2, 1) ^= "\x10";
+write_binary($data, $flipped);
+$run = findings();
+is($run->{status}, 1, 'a bit of a backup flipped');
+like($run->{stdout}, qr{^error: base/\Q$newest\E: .*base\.tar\.zst" .*\n.*consequence: the backup cannot be restored}m, 'verify finds it');
+is(decode_json(findings('--json')->{stdout})->{backups}, 5, 'JSON tells how many were read');
+is(findings('--quick')->{status}, 0, 'which --quick cannot see');
+
+foreach my $case ([ substr($whole, 0, 1000), qr{"base/\Q$newest\E/base\.tar\.zst" has 1000 bytes, not \d+} ],
+	[ undef, qr{"base/\Q$newest\E/base\.tar\.zst" is missing} ])
+{
+	my ($content, $words) = @$case;
+
+	if (defined $content) { write_binary($data, $content); }
+	else { unlink $data or die $!; }
+	$run = findings('--quick');
+	is($run->{status}, 1, 'a file of a backup cut, or missing');
+	like($run->{stdout}, qr{^error: base/\Q$newest\E: $words}m, 'verify says so');
+	like(sql("SELECT usable::text || ' ' || reason FROM walarch.backups WHERE backup_id = '$newest'"), qr/^false $words/,
+		'walarch.backups too');
+	like(walarch('list', '--archive', $archive)->{stdout}, qr/$words/, 'and walarch list');
+	$run = walarch('prune', '--archive', $archive, '--retention-backups', '1', '--apply', '--json');
+	is($run->{status}, 1, 'nothing is pruned then');
+	like($run->{stdout}, qr/the newest backup, \Q$newest\E, cannot be restored: /, 'which it says');
+	is(scalar(backups()), 5, 'all are there');
+	is(sql("SELECT count(*) FROM walarch.recovery_window WHERE backup_id = '$newest'"), '0', 'nothing is recoverable from it');
+}
+write_binary($data, $whole);
+
+my $needed = object_path($archive, substr($newest, 0, 24));
+my $good_wal = slurp_binary($needed);
+write_binary($needed, substr($good_wal, 0, 100));
+$run = walarch('prune', '--archive', $archive, '--retention-backups', '1', '--apply', '--json');
+like($run->{stdout}, qr/the newest backup, \Q$newest\E, cannot be restored: WAL that it needs is damaged: \Q@{[substr($newest, 0, 24)]}\E/,
+	'damaged WAL that the newest needs');
+is(scalar(backups()), 5, 'nothing goes');
+write_binary($needed, $good_wal);
+
+# a segment that rots before it is archived
+my $archiver = archiver_pid($primary);
+kill 'STOP', $archiver;
+$job = begin('--wal-timeout', '60s');
+my $begun;
+wait_until(
+	'a backup waits for its WAL',
+	sub {
+		$job->{run}->pump_nb;
+		die $job->{err} if !$job->{run}->pumpable;
+		my ($being_taken) = map { m{^(.*)/begun$} ? $1 : () } base_files();
+		$begun = substr($being_taken // '', 0, 24);
+		$being_taken && -e "$archive/base/$being_taken/backup_manifest.zst";
+	});
+wait_until('the segment is full', sub { -e $primary->data_dir . "/pg_wal/archive_status/$begun.ready" });
+my $in_pg_wal = $primary->data_dir . "/pg_wal/$begun";
+my $rotten = slurp_binary($in_pg_wal);
+substr($rotten, 70, 1) ^= "\x01";		# in its first record
+write_binary($in_pg_wal, $rotten);
+kill 'CONT', $archiver;
+$job->{run}->finish;
+is($job->{run}->full_result(0) >> 8, 1, 'a backup whose WAL is damaged');
+like($job->{err}, qr/WAL segment $begun, which the backup needs, was damaged when it was archived: .*\n.*take another backup/,
+	'which it says');
+is(scalar(backups()), 5, 'does not count');
+$run = backup();
+is($run->{status}, 0, 'the next one') or diag($run->{stderr});
+is(scalar(backups()), 6, 'does');
+
 # a file system that is not mounted must not look like an archive without backups
 rename "$archive/base", "$archive/base.away" or die $!;
 mkdir "$archive/base" or die $!;
@@ -223,11 +302,11 @@ sub rows
 
 my @ids = sort(backups());
 $run = walarch('prune', '--archive', $archive, '--retention-backups', '2', '--json');
-is_deeply([ sort(rows($run)) ], [ (map { "$_ delete" } @ids[ 0 .. 2 ]), (map { "$_ keep" } @ids[ 3, 4 ]) ],
+is_deeply([ sort(rows($run)) ], [ (map { "$_ delete" } @ids[ 0 .. 3 ]), (map { "$_ keep" } @ids[ 4, 5 ]) ],
 	'two are to be kept');
 set_conf($primary, 'walarch.retention_backups', '2');
 $primary->poll_query_until('postgres', q{SELECT current_setting('walarch.retention_backups', true) = '2'}) or die;
-is(sql(q{SELECT count(*) FROM walarch.retention_plan() WHERE kind = 'base' AND action = 'delete' AND bytes > 0}), '3',
+is(sql(q{SELECT count(*) FROM walarch.retention_plan() WHERE kind = 'base' AND action = 'delete' AND bytes > 0}), '4',
 	'SQL says the same');
 
 # backups with auto_prune end with that
@@ -237,8 +316,8 @@ $run = backup();
 is($run->{status}, 0, 'a backup prunes') or diag($run->{stderr});
 my @now = sort(backups());
 is(scalar(@now), 2, 'two are left');
-is($now[0], $ids[4], 'the newest');
-like($run->{stdout}, qr/^delete  \Q$ids[0]\E .* before backup \Q$ids[4]\E/m, 'it says why');
+is($now[0], $ids[5], 'the newest');
+like($run->{stdout}, qr/^delete  \Q$ids[0]\E .* before backup \Q$ids[5]\E/m, 'it says why');
 is(join(' ', grep { !m{^(?:\Q$now[0]\E|\Q$now[1]\E)/} } base_files()), 'base.id', 'nothing is left of the others');
 my $first = (sort grep { /^[0-9A-F]{24}$/ } archive_files($archive))[0];
 is($first, substr($now[0], 0, 24), 'WAL begins with the older one');

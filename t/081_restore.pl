@@ -265,7 +265,7 @@ sub damaged
 	$change->(\$bad);
 	write_binary($file, $bad);
 	my $at = "$base/damaged";
-	my $damaged = restore('-D', $at, moved());
+	my $damaged = restore('-D', $at, '--backup', $second, moved());
 	is($damaged->{status}, 1, "$what: exit status");
 	like($damaged->{stderr}, $pattern, "$what: message");
 	ok(!-e "$at/global/pg_control", "$what: no server can start on it");
@@ -276,7 +276,7 @@ sub damaged
 
 my $tar = "$archive/base/$second/base.tar.zst";
 damaged('a flipped byte', $tar, sub { substr(${ $_[0] }, length(${ $_[0] }) / 2, 1) ^= "\x01" }, qr{base\.tar\.zst" is damaged});
-damaged('a truncated tar', $tar, sub { ${ $_[0] } = substr(${ $_[0] }, 0, -1000) }, qr{base\.tar\.zst" is damaged: it has another size});
+damaged('a truncated tar', $tar, sub { ${ $_[0] } = substr(${ $_[0] }, 0, -1000) }, qr{backup \Q$second\E cannot be restored: "base/\Q$second\E/base\.tar\.zst" has \d+ bytes, not \d+});
 damaged('a damaged manifest', "$archive/base/$second/backup_manifest.zst", sub { substr(${ $_[0] }, 100, 1) ^= "\x01" }, qr{backup_manifest\.zst"? is damaged});
 
 # an archive that somebody put together: digests and sizes fit, the names do not
@@ -365,7 +365,7 @@ SKIP:
 	changed('another size', qr/"PG_VERSION" has 4 bytes instead of 3/, 'echo >>PG_VERSION');
 	changed('a file that is missing', qr/"global\/pg_filenode\.map" is missing/, 'rm global/pg_filenode.map');
 	changed('one too many', qr/"base\/evil" is not in it/, 'touch base/evil');
-	changed('another pg_control', qr/"global\/pg_control" has another checksum/, 'printf x | dd of=global/pg_control conv=notrunc status=none');
+	changed('another pg_control', qr/"global\/pg_control" has another checksum/, q{perl -e 'open F, "+<", "global/pg_control"; read F, $b, 1; seek F, 0, 0; print F $b ^ "x"'});
 }
 
 # ---- along another timeline, and a standby --------------------------------------------------

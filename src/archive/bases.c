@@ -4,6 +4,7 @@
  */
 #include "archive/bases.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,6 +196,61 @@ look_at_rest(WaStore *store, const char *id, WaBase *base, WaError *err)
 	return WA_OK;
 }
 
+/* Are its files there, and of the size that it tells?  Else the reason. */
+static WaCode
+check_files(WaStore *store, const WaBaseBackup *backup, char *reason,
+			size_t reason_bytes, WaError *err)
+{
+	reason[0] = '\0';
+	for (size_t i = 0; i < backup->files_count && reason[0] == '\0'; i++)
+	{
+		const WaBaseFile *file = &backup->files[i];
+		char		key[WA_KEY_BYTES];
+		WaStat		stat;
+		WaCode		code;
+
+		wa_layout_base_key(backup->id, file->name, key);
+		code = wa_store_stat(store, key, &stat, err);
+		if (code == WA_NOT_FOUND)
+			snprintf(reason, reason_bytes, "\"%s\" is missing", key);
+		else if (code != WA_OK)
+			return code;
+		else if (stat.bytes != file->stored_bytes)
+			snprintf(reason, reason_bytes, "\"%s\" has %" PRIu64
+					 " bytes, not %" PRIu64, key, stat.bytes,
+					 file->stored_bytes);
+	}
+	return WA_OK;
+}
+
+/* WA_NOT_FOUND also when it stopped being one while we looked. */
+static WaCode
+look_at_whole(WaStore *store, const char *id, WaBase *base, WaError *err)
+{
+	char		key[WA_KEY_BYTES];
+	WaStat		ignored;
+	WaCode		code;
+
+	base->state = WA_BASE_WHOLE;
+	code = read_text(store, id, WA_BASE_ADVERTISED, true, &base->backup, err);
+	if (code != WA_OK)
+		return code;
+	code = check_files(store, &base->backup, base->reason,
+					   sizeof(base->reason), err);
+	if (code == WA_OK && base->reason[0] != '\0')
+	{
+		/* whoever deletes it takes its sign away first */
+		wa_layout_base_key(id, WA_BASE_ADVERTISED, key);
+		code = wa_store_stat(store, key, &ignored, err);
+	}
+	if (code != WA_OK)
+	{
+		wa_base_free(&base->backup);
+		base->reason[0] = '\0';
+	}
+	return code;
+}
+
 /* One prefix below base/, which may vanish meanwhile. */
 static WaCode
 look_at(WaStore *store, const char *id, WaBase *base, WaError *err)
@@ -203,8 +259,7 @@ look_at(WaStore *store, const char *id, WaBase *base, WaError *err)
 
 	memset(base, 0, sizeof(*base));
 	snprintf(base->id, sizeof(base->id), "%.63s", id);
-	base->state = WA_BASE_WHOLE;
-	code = read_text(store, id, WA_BASE_ADVERTISED, true, &base->backup, err);
+	code = look_at_whole(store, id, base, err);
 	if (code == WA_NOT_FOUND)
 	{
 		base->state = WA_BASE_UNFINISHED;
@@ -213,9 +268,7 @@ look_at(WaStore *store, const char *id, WaBase *base, WaError *err)
 	if (code == WA_NOT_FOUND)
 	{
 		/* it may have been advertised between the two looks */
-		base->state = WA_BASE_WHOLE;
-		code = read_text(store, id, WA_BASE_ADVERTISED, true, &base->backup,
-						 err);
+		code = look_at_whole(store, id, base, err);
 	}
 	if (code == WA_NOT_FOUND)
 		return look_at_rest(store, id, base, err);
@@ -373,10 +426,17 @@ WaCode
 wa_base_advertise(WaStore *store, const WaBaseBackup *backup, WaError *err)
 {
 	char		key[WA_KEY_BYTES];
-	char	   *text = wa_base_format(backup);
+	char		reason[200];
+	char	   *text;
 	WaError		ignored;
 	WaCode		code;
 
+	if (check_files(store, backup, reason, sizeof(reason), err) != WA_OK)
+		return err->code;
+	if (reason[0] != '\0')
+		return wa_fail(err, WA_CHANGED, "what was written of backup %s is not "
+					   "there any more: %s", backup->id, reason);
+	text = wa_base_format(backup);
 	if (text == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory");
 	wa_layout_base_key(backup->id, WA_BASE_ADVERTISED, key);
@@ -485,4 +545,39 @@ wa_base_remove(WaStore *store, const char *id, WaBaseRemovedFn removed,
 	if (code == WA_OK)
 		code = wa_store_remove_prefix(store, prefix, err);
 	return code;
+}
+
+/*
+ * The lock cannot be taken before base.lock is there: that would say that
+ * base/ has its mark.
+ */
+static WaCode
+lock_if_used(WaStore *store, WaError *err)
+{
+	WaStat		ignored;
+	WaCode		code = wa_store_stat(store, WA_KEY_BASE_LOCK, &ignored, err);
+
+	if (code == WA_OK)
+		return wa_store_lock(store, WA_KEY_BASE_LOCK, err);
+	return code == WA_NOT_FOUND ? WA_OK : code;
+}
+
+WaCode
+wa_base_remove_left(WaStore *store, const char *id, WaBaseRemovedFn removed,
+					void *arg, WaError *err)
+{
+	WaBase		base;
+	WaBaseState state;
+	WaCode		code = lock_if_used(store, err);
+
+	if (code == WA_EXISTS)
+		return WA_OK;			/* who takes a backup sweeps */
+	if (code == WA_OK)
+		code = look_at(store, id, &base, err);
+	if (code != WA_OK)
+		return code;
+	state = base.state;
+	wa_base_free(&base.backup);
+	return state == WA_BASE_LEFT ?
+		wa_base_remove(store, id, removed, arg, err) : WA_OK;
 }

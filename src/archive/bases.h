@@ -26,7 +26,8 @@ typedef struct WaBase
 	WaBaseState state;
 	char		id[WA_BASE_ID_BYTES];
 	WaBaseBackup backup;
-	char		reason[200];
+	char		reason[200];	/* also of a whole one: what is wrong with its
+								 * files, by their names and sizes; or empty */
 } WaBase;
 
 typedef struct WaBases
@@ -68,7 +69,10 @@ extern WaCode wa_bases_sweep(WaStore *store, uint32_t *removed, WaError *err);
 extern WaCode wa_base_begin(WaStore *store, uint32_t segment_bytes,
 							WaBaseBackup *backup, WaError *err);
 
-/* All of it is durable: say so.  Durable on return. */
+/*
+ * All of it is durable: say so.  Durable on return.  WA_CHANGED when its files
+ * are not there as it says.
+ */
 extern WaCode wa_base_advertise(WaStore *store, const WaBaseBackup *backup,
 								WaError *err);
 
@@ -87,5 +91,15 @@ typedef bool (*WaBaseRemovedFn) (void *arg, uint64_t bytes);
 extern WaCode wa_base_remove(WaStore *store, const char *id,
 							 WaBaseRemovedFn removed, void *arg,
 							 WaError *err);
+
+/*
+ * The same for what an interrupted deletion left.  It is looked at again, under
+ * the lock of those who take backups, and passed over when it is something else
+ * by now or a backup is being taken, which removes such things itself.  The
+ * lock is kept until the store is closed.
+ */
+extern WaCode wa_base_remove_left(WaStore *store, const char *id,
+								  WaBaseRemovedFn removed, void *arg,
+								  WaError *err);
 
 #endif							/* WA_BASES_H */

@@ -203,7 +203,8 @@ stored_backup(WaCatalogue *catalogue, const WaBaseBackup *base)
  * that has a meaning: it was written by the server.
  */
 static WaCode
-add_stored(Builder *builder, const WaBaseBackup *base, WaError *err)
+add_stored(Builder *builder, const WaBaseBackup *base, const char *damage,
+		   WaError *err)
 {
 	WaCatalogue *catalogue = builder->catalogue;
 	uint32_t	segment_bytes = catalogue->marker.segment_bytes;
@@ -217,6 +218,7 @@ add_stored(Builder *builder, const WaBaseBackup *base, WaError *err)
 	backup->stored = true;
 	backup->readable = true;
 	backup->stored_bytes = wa_base_stored_bytes(base);
+	snprintf(backup->damage, sizeof(backup->damage), "%s", damage);
 	backup->checksum_failures = base->checksum_failures;
 	snprintf(backup->parent, sizeof(backup->parent), "%s", base->parent);
 	backup->tli = base->start_tli;
@@ -269,7 +271,7 @@ add_bases(Builder *builder, WaError *err)
 		char		key[WA_KEY_BYTES];
 
 		if (base->state == WA_BASE_WHOLE)
-			code = add_stored(builder, &base->backup, err);
+			code = add_stored(builder, &base->backup, base->reason, err);
 		else if (base->state == WA_BASE_UNREADABLE)
 		{
 			wa_layout_base_key(base->id, WA_BASE_ADVERTISED, key);

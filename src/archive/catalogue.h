@@ -56,6 +56,8 @@ typedef struct WaBackup
 	bool		stored;			/* its data is in the archive, below base/ */
 	char		parent[WA_BACKUP_ID_BYTES]; /* of such an incremental one */
 	uint64_t	stored_bytes;	/* of that data */
+	char		damage[WA_BACKUP_REASON_BYTES]; /* of that data, by names and
+												 * sizes of its files; or empty */
 	bool		checksum_failures;	/* the server saw damaged pages in it */
 	bool		readable;		/* else `reason` says why, and the rest is void
 								 * but for what the name says: */

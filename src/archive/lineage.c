@@ -377,6 +377,8 @@ wa_backup_usable(const WaCatalogue *catalogue, const WaBackup *backup,
 	reason[0] = '\0';
 	if (!backup->readable)
 		snprintf(reason, WA_BACKUP_REASON_BYTES, "%s", backup->reason);
+	else if (backup->damage[0] != '\0')
+		snprintf(reason, WA_BACKUP_REASON_BYTES, "%s", backup->damage);
 	else if (!wa_backup_complete(catalogue, backup, &missing))
 	{
 		wa_segment_name(name, missing.tli, missing.segno,
@@ -397,6 +399,9 @@ wa_backup_usable(const WaCatalogue *catalogue, const WaBackup *backup,
 					 parent);
 			break;
 		}
+		if (child->damage[0] != '\0')
+			snprintf(reason, WA_BACKUP_REASON_BYTES, "%.*s",
+					 WA_BACKUP_REASON_BYTES - 1, child->damage);
 	}
 	return reason[0] == '\0';
 }

@@ -94,10 +94,7 @@ extern bool wa_backup_complete(const WaCatalogue *catalogue,
 extern bool wa_backup_usable(const WaCatalogue *catalogue,
 							 const WaBackup *backup, char *reason);
 
-/*
- * And are its data what they should be, with those it is incremental to?
- * Only such a one lets others go.
- */
+/* And are its data what they should be, with those it is incremental to? */
 extern bool wa_backup_sound(const WaCatalogue *catalogue,
 							const WaBackup *backup);
 

@@ -233,11 +233,11 @@ resolve_backup(const WaCatalogue *catalogue, WaPin *pin, WaError *err)
 
 /* The newest backup before a place, along one lineage, if it is older. */
 static void
-hold_before(const WaCatalogue *catalogue, const WaLineage *lineage,
-			uint64_t segno, WaPin *pin, bool *held)
+hold_before(const WaCatalogue *catalogue, const WaTimes *times,
+			const WaLineage *lineage, uint64_t segno, WaPin *pin, bool *held)
 {
-	const WaBackup *backup = wa_retain_backup_before(catalogue, lineage,
-													 segno, false);
+	const WaBackup *backup = wa_retain_backup_before(catalogue, times,
+													 lineage, segno, false);
 
 	if (backup == NULL)
 		return;
@@ -278,10 +278,11 @@ resolve_time(WaStore *store, const WaCatalogue *catalogue, int64_t at_us,
 		else if (wa_times_first(&times, &lineage, at_us, INT64_MAX, &place))
 		{
 			passed = true;
-			hold_before(catalogue, &lineage, place.segno, pin, &held);
+			hold_before(catalogue, &times, &lineage, place.segno, pin,
+						&held);
 		}
 		else if (i + 1 == catalogue->timelines_count && !passed)
-			hold_before(catalogue, &lineage, UINT64_MAX, pin, &held);
+			hold_before(catalogue, &times, &lineage, UINT64_MAX, pin, &held);
 		wa_lineage_free(&lineage);
 	}
 	wa_times_free(&times);
@@ -317,6 +318,7 @@ resolve_point(WaStore *store, const WaCatalogue *catalogue, WaPin *pin,
 {
 	PointSearch search = {.name = pin->value};
 	WaLineage	lineage;
+	WaTimes		times;
 	bool		held = false;
 
 	for (size_t i = 0; i < catalogue->timelines_count; i++)
@@ -326,12 +328,18 @@ resolve_point(WaStore *store, const WaCatalogue *catalogue, WaPin *pin,
 	if (!search.found)
 		return wa_fail(err, WA_NOT_FOUND, "no restore point \"%s\" is known "
 					   "in the archive", pin->value);
+	if (wa_times_read(store, catalogue, &times, err) != WA_OK)
+		return err->code;
 	if (!wa_lineage_of(catalogue,
 					   wa_catalogue_timeline(catalogue, search.place.tli),
 					   &lineage))
+	{
+		wa_times_free(&times);
 		return wa_fail(err, WA_NO_MEMORY, "out of memory");
-	hold_before(catalogue, &lineage, search.place.segno, pin, &held);
+	}
+	hold_before(catalogue, &times, &lineage, search.place.segno, pin, &held);
 	wa_lineage_free(&lineage);
+	wa_times_free(&times);
 	return held ? WA_OK : no_backup_before(err);
 }
 

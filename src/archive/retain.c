@@ -61,16 +61,29 @@ goes(const Planner *planner, WaPlace place)
 	return true;
 }
 
-/* The first segment of a backup that goes; the one it begins in, if none does. */
+/*
+ * The first segment of a backup that goes; the one it begins in, if none does.
+ * Only those that are there: what a backup says of its end may be nonsense.
+ */
 static WaPlace
 fate_of(const Planner *planner, const WaBackup *backup)
 {
-	WaPlace		start = wa_backup_start(backup);
+	const WaTimeline *timeline =
+		wa_catalogue_timeline(planner->question->catalogue, backup->tli);
 
-	for (WaPlace at = start; at.segno <= backup->stop_segno; at.segno++)
-		if (goes(planner, at))
-			return at;
-	return start;
+	for (size_t i = 0; timeline != NULL && i < timeline->ranges_count; i++)
+	{
+		const WaRange *range = &timeline->ranges[i];
+		WaPlace		at = {backup->tli, range->first};
+
+		if (at.segno < backup->start_segno)
+			at.segno = backup->start_segno;
+		for (; at.segno <= range->last && at.segno <= backup->stop_segno;
+			 at.segno++)
+			if (goes(planner, at))
+				return at;
+	}
+	return wa_backup_start(backup);
 }
 
 /*
@@ -343,7 +356,8 @@ group_unfinished(Planner *planner)
 		if (group == NULL)
 			return false;
 		group->kind = WA_GROUP_BASE;
-		group->goes = !unfinished->begun && !doubt;
+		group->left = !unfinished->begun;
+		group->goes = group->left && !doubt;
 		snprintf(group->key, sizeof(group->key), "%s", unfinished->id);
 		if (unfinished->begun)
 			snprintf(group->reason, sizeof(group->reason),

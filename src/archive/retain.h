@@ -55,6 +55,7 @@ typedef struct WaGroup
 	char		key[WA_KEY_BYTES];	/* of any other object */
 	uint64_t	bytes;			/* stored; of segments and backups only */
 	bool		goes;
+	bool		left;			/* by a deletion that was interrupted: no backup */
 	char		reason[WA_REASON_BYTES];
 } WaGroup;
 
@@ -92,10 +93,11 @@ extern WaCode wa_retain_before(const WaCatalogue *catalogue,
 extern void wa_plan_free(WaPlan *plan);
 
 /*
- * The newest usable backup along a lineage that stopped in a segment before
+ * The newest sound backup along a lineage that stopped in a segment before
  * this number, or NULL.
  */
 extern const WaBackup *wa_retain_backup_before(const WaCatalogue *catalogue,
+											   const WaTimes *times,
 											   const WaLineage *lineage,
 											   uint64_t segno,
 											   bool stored_only);

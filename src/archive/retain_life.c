@@ -15,14 +15,14 @@ last_recoverable(const WaRetainQuestion *question, const WaLineage *lineage,
 				 int64_t *us)
 {
 	const WaBackup *backup = wa_retain_backup_before(question->catalogue,
-													 lineage, UINT64_MAX,
-													 false);
-	WaPlace		reached;
+													 question->times, lineage,
+													 UINT64_MAX, false);
+	uint64_t	reached;
 
 	return backup != NULL &&
-		wa_lineage_reach(question->catalogue, lineage, wa_backup_start(backup),
-						 &reached) &&
-		wa_times_last(question->times, lineage, reached.segno, us);
+		wa_times_reach(question->times, question->catalogue, lineage, backup,
+					   &reached) &&
+		wa_times_last(question->times, lineage, reached, us);
 }
 
 bool
@@ -136,7 +136,7 @@ is_succeeded(const WaRetainQuestion *question, const WaTimeline *timeline)
 			int64_t		us;
 
 			own += backup->stored && backup->tli == later->tli &&
-				wa_backup_sound(catalogue, backup) &&
+				wa_times_sound(question->times, catalogue, backup) &&
 				began(question, backup, &us) && us > last;
 		}
 		if (own >= question->policy.backups)

@@ -47,8 +47,8 @@ on_the_way(const WaLineage *lineage, const WaBackup *backup)
 
 const WaBackup *
 wa_retain_backup_before(const WaCatalogue *catalogue,
-						const WaLineage *lineage, uint64_t segno,
-						bool stored_only)
+						const WaTimes *times, const WaLineage *lineage,
+						uint64_t segno, bool stored_only)
 {
 	const WaBackup *newest = NULL;
 
@@ -57,7 +57,7 @@ wa_retain_backup_before(const WaCatalogue *catalogue,
 		const WaBackup *backup = &catalogue->backups[i];
 
 		if ((stored_only && !backup->stored) ||
-			!wa_backup_sound(catalogue, backup) ||
+			!wa_times_sound(times, catalogue, backup) ||
 			!on_the_way(lineage, backup) || backup->stop_segno >= segno)
 			continue;
 		if (newest == NULL ||
@@ -84,11 +84,14 @@ still_comes(const WaCatalogue *catalogue, const WaBackup *backup)
 }
 
 static void
-doubt_newest(const WaCatalogue *catalogue, WaPlan *plan)
+doubt_newest(const WaRetainQuestion *question, WaPlan *plan)
 {
+	const WaCatalogue *catalogue = question->catalogue;
 	const WaBackup *newest = NULL;
 	bool		stored = wa_catalogue_stores_backups(catalogue);
 	char		reason[WA_BACKUP_REASON_BYTES];
+	char		name[WA_WALNAME_BYTES];
+	WaPlace		place;
 
 	for (size_t i = 0; i < catalogue->backups_count; i++)
 	{
@@ -99,9 +102,18 @@ doubt_newest(const WaCatalogue *catalogue, WaPlan *plan)
 			 backup->history.start_lsn))
 			newest = backup;
 	}
-	if (newest != NULL && !wa_backup_usable(catalogue, newest, reason))
-		wa_plan_doubt(plan, "the newest backup, %s, cannot be restored: %.120s",
-				   newest->id, reason);
+	if (newest == NULL)
+		return;
+	if (!wa_backup_usable(catalogue, newest, reason))
+		wa_plan_doubt(plan, "the newest backup, %s, cannot be restored: %.200s",
+					  newest->id, reason);
+	else if (wa_times_obstacle(question->times, newest, &place))
+	{
+		wa_segment_name(name, place.tli, place.segno,
+						catalogue->marker.segment_bytes);
+		wa_plan_doubt(plan, "the newest backup, %s, cannot be restored: WAL "
+					  "that it needs is damaged: %s", newest->id, name);
+	}
 }
 
 /* A history is that of the parent, and one line more. */
@@ -152,7 +164,7 @@ look_for_doubts(const WaRetainQuestion *question, WaPlan *plan)
 					   " contradicts that of timeline %" PRIu32, timeline->tli,
 					   timeline->history.entries[timeline->history.count - 2].tli);
 	}
-	doubt_newest(catalogue, plan);
+	doubt_newest(question, plan);
 }
 
 /* ---- the window ------------------------------------------------------------- */
@@ -177,7 +189,7 @@ keep_window(const WaRetainQuestion *question, size_t i, const WaLifeWindow *wind
 	if (wa_life_lies_ahead(question, lineage))
 		return add_root(roots, err, root, "the last commits on timeline %"
 						PRIu32 " lie in the future", tli);
-	backup = wa_retain_backup_before(catalogue, lineage,
+	backup = wa_retain_backup_before(catalogue, question->times, lineage,
 									 wa_life_begin(question, lineage,
 													 window), stored);
 	if (backup == NULL)
@@ -215,7 +227,8 @@ keep_newest(const WaRetainQuestion *question, size_t i, WaRoots *roots,
 		{
 			const WaBackup *backup = &catalogue->backups[j];
 
-			if (backup->stored && wa_backup_sound(catalogue, backup) &&
+			if (backup->stored &&
+				wa_times_sound(question->times, catalogue, backup) &&
 				on_the_way(lineage, backup) &&
 				backup->start_segno < root.segno &&
 				(newest == NULL || backup->history.start_lsn >
@@ -263,7 +276,8 @@ wa_roots_shrink(const WaRetainQuestion *question, WaRoots *roots)
 		{
 			const WaBackup *backup = &catalogue->backups[j];
 
-			if (backup->stored && wa_backup_sound(catalogue, backup) &&
+			if (backup->stored &&
+				wa_times_sound(question->times, catalogue, backup) &&
 				on_the_way(&roots->lineages[root->timeline], backup) &&
 				backup->start_segno > root->segno &&
 				(newer == NULL || backup->history.start_lsn <
@@ -320,8 +334,9 @@ begun_us(const WaBackup *backup)
  * there had never been one.
  */
 static WaCode
-keep_last(const WaCatalogue *catalogue, WaRoots *roots, WaError *err)
+keep_last(const WaRetainQuestion *question, WaRoots *roots, WaError *err)
 {
+	const WaCatalogue *catalogue = question->catalogue;
 	const WaBackup *newest = NULL;
 	WaRoot		root = {0};
 
@@ -329,7 +344,8 @@ keep_last(const WaCatalogue *catalogue, WaRoots *roots, WaError *err)
 	{
 		const WaBackup *backup = &catalogue->backups[i];
 
-		if (backup->stored && wa_backup_sound(catalogue, backup) &&
+		if (backup->stored &&
+			wa_times_sound(question->times, catalogue, backup) &&
 			(newest == NULL || begun_us(newest) <= begun_us(backup)))
 			newest = backup;
 	}
@@ -415,7 +431,7 @@ wa_roots_find(const WaRetainQuestion *question, WaPlan *plan, WaRoots *roots,
 	if (keep_unfinished(catalogue, roots, err) != WA_OK ||
 		keep_pins(question, roots, err) != WA_OK)
 		return err->code;
-	return keep_last(catalogue, roots, err);
+	return keep_last(question, roots, err);
 }
 
 bool

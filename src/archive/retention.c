@@ -239,7 +239,7 @@ stop_offering(Prune *self, const WaGroup *group, WaError *err)
 {
 	if (group->kind == WA_GROUP_BACKUP_HISTORY)
 		return remove_key(self, group->key, err);
-	if (group->kind != WA_GROUP_BASE)
+	if (group->kind != WA_GROUP_BASE || group->left)
 		return WA_OK;
 	if (look_again(self, err) != WA_OK)
 		return err->code;
@@ -253,6 +253,9 @@ remove_group(Prune *self, const WaGroup *group, WaError *err)
 
 	if (group->kind == WA_GROUP_BACKUP_HISTORY)
 		return WA_OK;			/* went first */
+	if (group->kind == WA_GROUP_BASE && group->left)
+		return wa_base_remove_left(self->store, group->key, count_base_file,
+								   self, err);
 	if (group->kind == WA_GROUP_BASE)
 		return wa_base_remove(self->store, group->key, count_base_file, self,
 							  err);

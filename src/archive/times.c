@@ -34,6 +34,9 @@ take_segment(void *arg, const WaSegmentRow *row, WaError *err)
 	memset(segment, 0, sizeof(*segment));
 	segment->place = row->place;
 	segment->stored_bytes = row->stat.bytes;
+	segment->damaged = row->code != WA_OK ||
+		row->envelope->damage[0] != '\0';
+	segment->astray = row->joint == WA_JOINT_BROKEN;
 	if (row->envelope != NULL)
 		segment->archived_us = row->envelope->archived_at_us;
 	segment->known = row->envelope != NULL && row->envelope->scanned;
@@ -163,4 +166,67 @@ wa_times_last(const WaTimes *times, const WaLineage *lineage, uint64_t up_to,
 		}
 	}
 	return false;
+}
+
+/* The first segment of a stretch that no recovery from a place on can pass. */
+static bool
+find_obstacle(const WaTimes *times, WaStretch stretch, uint64_t from,
+			  WaPlace *place)
+{
+	size_t		at;
+	size_t		end;
+
+	if (stretch.first < from)
+		stretch.first = from;
+	wa_times_stretch(times, &stretch, &at, &end);
+	for (; at < end; at++)
+	{
+		const WaSegmentTime *segment = &times->segments[at];
+
+		*place = segment->place;
+		if (segment->damaged || (segment->astray && place->segno > from))
+			return true;
+	}
+	return false;
+}
+
+bool
+wa_times_obstacle(const WaTimes *times, const WaBackup *backup,
+				  WaPlace *place)
+{
+	WaStretch	needed = {backup->tli, 0, backup->stop_segno};
+
+	return find_obstacle(times, needed, backup->start_segno, place);
+}
+
+bool
+wa_times_sound(const WaTimes *times, const WaCatalogue *catalogue,
+			   const WaBackup *backup)
+{
+	WaPlace		ignored;
+
+	return wa_backup_sound(catalogue, backup) &&
+		!wa_times_obstacle(times, backup, &ignored);
+}
+
+bool
+wa_times_reach(const WaTimes *times, const WaCatalogue *catalogue,
+			   const WaLineage *lineage, const WaBackup *backup,
+			   uint64_t *segno)
+{
+	WaPlace		place;
+
+	if (!wa_lineage_reach(catalogue, lineage, wa_backup_start(backup),
+						  &place))
+		return false;
+	*segno = place.segno;
+	for (size_t i = 0; i < lineage->count; i++)
+		if (find_obstacle(times, lineage->stretches[i], backup->start_segno,
+						  &place))
+		{
+			if (place.segno <= *segno)
+				*segno = place.segno - 1;
+			break;
+		}
+	return true;
 }

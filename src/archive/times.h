@@ -10,6 +10,8 @@
 typedef struct WaSegmentTime
 {
 	WaPlace		place;
+	bool		damaged;		/* no recovery can pass it */
+	bool		astray;			/* it does not follow the one before it */
 	bool		known;			/* its records were walked when it was stored */
 	bool		commits;		/* commits or aborts, from .. to: */
 	int64_t		earliest_us;	/* microseconds since 1970-01-01 UTC */
@@ -50,6 +52,28 @@ extern void wa_times_stretch(const WaTimes *times, const WaStretch *stretch,
  */
 extern bool wa_times_first(const WaTimes *times, const WaLineage *lineage,
 						   int64_t from_us, int64_t to_us, WaPlace *place);
+
+/*
+ * The first segment of those that a backup itself needs that no recovery can
+ * pass, by the envelopes; false when there is none.
+ */
+extern bool wa_times_obstacle(const WaTimes *times, const WaBackup *backup,
+							  WaPlace *place);
+
+/*
+ * Can this backup be restored, and is nothing known against its data and the
+ * WAL that it needs?  Only such a one lets others go.
+ */
+extern bool wa_times_sound(const WaTimes *times, const WaCatalogue *catalogue,
+						   const WaBackup *backup);
+
+/*
+ * Up to which segment along a lineage can a recovery from this backup go?
+ * False when not even its first one is there.
+ */
+extern bool wa_times_reach(const WaTimes *times, const WaCatalogue *catalogue,
+						   const WaLineage *lineage, const WaBackup *backup,
+						   uint64_t *segno);
 
 /* The last commit in or before a segment along a lineage; false: none is known. */
 extern bool wa_times_last(const WaTimes *times, const WaLineage *lineage,

@@ -138,11 +138,9 @@ try_window(WaStore *store, const WaCatalogue *catalogue,
 		   WaError *err)
 {
 	WaPlace		start = wa_backup_start(backup);
-	WaPlace		missing;
 
 	*found = false;
-	if (!backup->readable ||
-		!wa_backup_complete(catalogue, backup, &missing) ||
+	if (!wa_backup_usable(catalogue, backup, NULL) ||
 		!wa_lineage_reach(catalogue, lineage, start, &window->reached))
 		return WA_OK;
 

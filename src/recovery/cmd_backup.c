@@ -17,6 +17,7 @@
 #include "archive/bases.h"
 #include "archive/identity.h"
 #include "archive/layout.h"
+#include "archive/windows.h"
 #include "cli/cli.h"
 #include "cli/json.h"
 #include "cli/progress.h"
@@ -256,6 +257,27 @@ take_begin(void *arg, uint64_t start_lsn, uint32_t tli, uint64_t total_bytes,
 
 /* ---- the WAL that it needs -------------------------------------------------- */
 
+/* What was archived damaged arrives, but nothing can be restored with it. */
+static WaCode
+check_arrived(Taking *self, uint64_t segno, const WaWalName *name,
+			  WaError *err)
+{
+	WaPlace		place = {self->backup.start_tli, segno};
+	WaEnvelope	envelope;
+	WaStat		stat;
+
+	if (wa_segment_envelope(self->store, &self->marker, place, &stat,
+							&envelope, err) != WA_OK)
+		return err->code;
+	if (envelope.damage[0] == '\0')
+		return WA_OK;
+	wa_fail(err, WA_DAMAGED, "WAL segment %s, which the backup needs, was "
+			"damaged when it was archived: %s", name->text, envelope.damage);
+	wa_hint(err, "Look after the storage below pg_wal of the server, then take "
+			"another backup.");
+	return err->code;
+}
+
 /*
  * The first segment that is not in the archive, if any is not.  One that is
  * there is made durable: whoever archived it may not have synced its name yet,
@@ -278,6 +300,8 @@ find_missing(Taking *self, uint64_t *segno, WaWalName *name, bool *missing,
 		*missing = code == WA_NOT_FOUND;
 		if (code != WA_OK)
 			return *missing ? WA_OK : code;
+		if (check_arrived(self, *segno, name, err) != WA_OK)
+			return err->code;
 	}
 	*missing = false;
 	return WA_OK;

@@ -266,11 +266,104 @@ test_trouble(void)
 	store = NULL;
 }
 
+/* What is wrong with a backup that is whole by its sign. */
+static const char *
+damage(void)
+{
+	static char reason[200];
+	WaBases		bases;
+
+	must(wa_bases_read(store, &bases, &err) == WA_OK);
+	must(bases.count == 1 && bases.bases[0].state == WA_BASE_WHOLE);
+	snprintf(reason, sizeof(reason), "%s", bases.bases[0].reason);
+	wa_bases_free(&bases);
+	return reason;
+}
+
+static void
+test_damage(void)
+{
+	static const char main_file[] =
+		"base/000000010000000000000003.00000028/" WA_BASE_MAIN;
+	WaBaseBackup backup;
+
+	fresh();
+	must(wa_bases_lock(store, &marker, &err) == WA_OK);
+	backup = take(3);
+	is_str(damage(), "", "nothing is wrong with it");
+	write_file(in(main_file), "dat", 3);
+	is_str(damage(), "\"base/000000010000000000000003.00000028/base.tar.zst\" "
+		   "has 3 bytes, not 4", "a file that was cut");
+	must(unlink(in(main_file)) == 0);
+	is_str(damage(), "\"base/000000010000000000000003.00000028/base.tar.zst\" "
+		   "is missing", "one that is gone");
+
+	/* gone before it is advertised */
+	must(unlink(in("base/000000010000000000000003.00000028/backup")) == 0);
+	is_code(wa_base_advertise(store, &backup, &err), WA_CHANGED, &err,
+			"such a one is not advertised");
+	has_str(err.message, "what was written of backup "
+			"000000010000000000000003.00000028 is not there any more: ", "why");
+	ok(!there("base/000000010000000000000003.00000028/backup"), "it is none");
+}
+
+/* What a plan says was left may be a backup when its turn comes. */
+static void
+test_left(void)
+{
+	static const char id[] = "000000010000000000000003.00000028";
+	static const char withdrawn[] =
+		"base/000000010000000000000003.00000028/withdrawn";
+	WaBaseBackup backup;
+	WaStore    *other;
+	char		path[512];
+
+	fresh();
+	must(wa_bases_lock(store, &marker, &err) == WA_OK);
+	backup = take(3);
+	reopen();
+	is_code(wa_base_remove_left(store, id, NULL, NULL, &err), WA_OK, &err,
+			"a whole backup, by now");
+	is_int(state(0), WA_BASE_WHOLE, "stays");
+	must(wa_base_withdraw(store, backup.id, &err) == WA_OK);
+	snprintf(path, sizeof(path), "%s", path_in_scratch("store"));
+	must(wa_store_dir_open(path, &options, &other, &err) == WA_OK);
+	must(wa_bases_lock(other, &marker, &err) == WA_EXISTS);
+	reopen();
+	must(wa_bases_lock(other, &marker, &err) == WA_OK);
+	is_code(wa_base_remove_left(store, id, NULL, NULL, &err), WA_OK, &err,
+			"while a backup is being taken");
+	ok(there(withdrawn), "all is left to that");
+	wa_store_close(other);
+	is_code(wa_base_remove_left(store, id, NULL, NULL, &err), WA_OK, &err,
+			"what a deletion left");
+	is_int(state(0), 0, "goes");
+
+	reopen();
+	must(wa_bases_lock(store, &marker, &err) == WA_OK);
+	(void) take(2);
+	reopen();
+	is_code(wa_base_remove_left(store, id, NULL, NULL, &err), WA_OK, &err,
+			"one that has begun");
+	is_int(state(0), WA_BASE_UNFINISHED, "stays");
+
+	must(wa_base_withdraw(store, id, &err) == WA_OK);
+	must(unlink(in("base.lock")) == 0);
+	is_code(wa_base_remove_left(store, id, NULL, NULL, &err), WA_OK, &err,
+			"without base.lock");
+	is_int(state(0), 0, "it goes");
+	ok(!there("base.lock"), "and none is made");
+	is_code(wa_base_remove_left(store, id, NULL, NULL, &err), WA_OK, &err,
+			"and again");
+}
+
 int
 main(void)
 {
 	scratch();
 	test_life();
+	test_damage();
+	test_left();
 	test_sweep();
 	test_foreign();
 	test_trouble();

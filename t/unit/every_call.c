@@ -114,20 +114,24 @@ new_backup(unsigned segno)
 
 static WaBaseFile base_files[2];
 
+static char base_frame[200];
+static size_t base_frame_bytes;
+
 static void
 put_base_file(WaStore *store, const char *id, const char *name,
 			  WaBaseFile *file)
 {
 	char		key[WA_KEY_BYTES];
-	char		frame[200];
-	size_t		bytes = ZSTD_compress(frame, sizeof(frame), "data", 4, 1);
 
+	base_frame_bytes = ZSTD_compress(base_frame, sizeof(base_frame), "data", 4,
+									 1);
 	snprintf(file->name, sizeof(file->name), "%s", name);
 	file->raw_bytes = 4;
-	file->stored_bytes = bytes;
+	file->stored_bytes = base_frame_bytes;
 	wa_digest_of("data", 4, &file->digest);
 	wa_layout_base_key(id, name, key);
-	must(wa_store_put(store, key, frame, bytes, &err) == WA_OK);
+	must(wa_store_put(store, key, base_frame, base_frame_bytes,
+					  &err) == WA_OK);
 }
 
 static void
@@ -1436,6 +1440,13 @@ op_backup(void)
 		code = wa_bases_sweep(store, &swept, &err);
 	if (code == WA_OK)
 		code = wa_base_begin(store, SEG_1MB, &backup, &err);
+	for (size_t i = 0; i < 2 && code == WA_OK; i++)
+	{
+		char		key[WA_KEY_BYTES];
+
+		wa_layout_base_key(backup.id, base_files[i].name, key);
+		code = wa_store_put(store, key, base_frame, base_frame_bytes, &err);
+	}
 	if (code == WA_OK)
 	{
 		end_backup(&backup);

@@ -28,6 +28,8 @@ typedef struct Segment
 	bool		known;
 	bool		commits;
 	int64_t		us;				/* of its commits */
+	bool		damaged;
+	bool		astray;			/* does not follow the one before it */
 } Segment;
 
 typedef struct World
@@ -127,7 +129,7 @@ plain_world(World *w, int segments)
 	w->now_us = NOON_US + SEGMENTS * 600 * SECOND;
 	for (int s = 1; s < segments; s++)
 		w->segments[1][s] = (Segment) {true, true, true,
-		NOON_US + s * 600 * SECOND};
+		NOON_US + s * 600 * SECOND, false, false};
 }
 
 /* ... and with timelines, holes, idle hours and what not. */
@@ -165,6 +167,8 @@ random_world(World *w)
 			segment->there = random_to(holes) != 0;
 			segment->known = random_to(30) != 0;
 			segment->commits = segment->known && random_to(4) != 0;
+			segment->damaged = random_to(holes) == 0;
+			segment->astray = random_to(holes) == 0;
 			segment->us = NOON_US + s * 600 * SECOND + later;
 		}
 	}
@@ -176,7 +180,12 @@ random_world(World *w)
 
 		if (stop < SEGMENTS && w->segments[t][start].us != 0 &&
 			w->segments[t][stop].us != 0)
-			add_backup(w, t, start, stop, random_to(2));
+		{
+			WaBackup   *backup = add_backup(w, t, start, stop, random_to(2));
+
+			if (backup->stored && random_to(8) == 0)
+				snprintf(backup->damage, sizeof(backup->damage), "torn");
+		}
 	}
 	for (int i = random_to(3) == 0 ? random_to(3) : 0; i > 0; i--)
 	{
@@ -251,6 +260,8 @@ ask(const World *w)
 				timeline->ranges_count++;
 			}
 			time->place = (WaPlace) {(uint32_t) t, (uint64_t) s};
+			time->damaged = segment->damaged;
+			time->astray = segment->astray;
 			time->known = segment->known;
 			time->commits = segment->commits;
 			time->earliest_us = time->latest_us = segment->us;
@@ -301,12 +312,22 @@ apply(World *w, int most)
 
 /* ---- what must be true, told without roots ----------------------------------- */
 
+/* Can a recovery that began there go through a segment of a timeline? */
+static bool
+passable(const World *w, int tli, int from, int s)
+{
+	const Segment *segment = &w->segments[owner(w, tli, s)][s];
+
+	return segment->there && !segment->damaged &&
+		(!segment->astray || s == from);
+}
+
 /* From there to there along a timeline. */
 static bool
 unbroken(const World *w, int tli, int from, int to)
 {
 	for (int s = from; s <= to; s++)
-		if (!w->segments[owner(w, tli, s)][s].there)
+		if (!passable(w, tli, from, s))
 			return false;
 	return true;
 }
@@ -321,8 +342,9 @@ on_way(const World *w, int tli, const WaBackup *backup)
 static bool
 whole(const World *w, const WaBackup *backup)
 {
-	return unbroken(w, (int) backup->tli, (int) backup->start_segno,
-					(int) backup->stop_segno);
+	return backup->damage[0] == '\0' &&
+		unbroken(w, (int) backup->tli, (int) backup->start_segno,
+				 (int) backup->stop_segno);
 }
 
 static bool
@@ -344,6 +366,7 @@ recoverable(const World *w, int tli, int segno, bool stored_only)
 
 		if (!w->gone[i] && (backup->stored || !stored_only) &&
 			on_way(w, tli, backup) && (int) backup->stop_segno < segno &&
+			whole(w, backup) &&
 			unbroken(w, tli, (int) backup->start_segno, segno))
 			return true;
 	}
@@ -371,7 +394,8 @@ newest_point(const World *w)
 		if (latest == NULL)
 			continue;
 		s = (int) latest->start_segno;
-		while (s < SEGMENTS && w->segments[owner(w, t, s)][s].there)
+		while (s < SEGMENTS &&
+			   passable(w, t, (int) latest->start_segno, s))
 			s++;
 		while (--s > 0 && last == 0)
 		{
@@ -687,6 +711,17 @@ test_window(void)
 	ask(&world);
 	is_int(first_kept(1), 30, "the window ends at a hole");
 
+	/* nor behind a segment that no recovery can pass */
+	three_backups(false);
+	world.policy.window_us = 10 * TEN_MINUTES;
+	world.segments[1][50].damaged = true;
+	ask(&world);
+	is_int(first_kept(1), 30, "or at a damaged segment");
+	world.segments[1][50].damaged = false;
+	world.segments[1][50].astray = true;
+	ask(&world);
+	is_int(first_kept(1), 30, "or at one that follows another history");
+
 	/* backups with their data here are the only ones that release */
 	three_backups(false);
 	world.policy.window_us = 10 * TEN_MINUTES;
@@ -745,6 +780,48 @@ test_bases(void)
 	is_str(reason_of(WA_GROUP_BASE, 10), "before backup b2, with which begins "
 		   "what is kept of timeline 1", "a backup goes with its WAL");
 	has_str(reason_of(WA_GROUP_BASE, 48), "one of the newest 1", "or stays");
+
+	/* one that cannot be restored releases nothing */
+	world.policy.backups = 2;
+	snprintf(world.backups[1].damage, sizeof(world.backups[1].damage), "torn");
+	ask(&world);
+	is_int(first_kept(1), 10, "an older one that is damaged does not count");
+	ok(!plan.doubt, "and is no doubt");
+	three_backups(true);
+	world.policy.backups = 2;
+	world.segments[1][31].damaged = true;
+	ask(&world);
+	is_int(first_kept(1), 10, "nor one whose WAL is");
+	world.segments[1][31].damaged = false;
+	world.segments[1][31].astray = true;
+	ask(&world);
+	is_int(first_kept(1), 10, "nor one whose WAL is of two histories");
+	world.segments[1][31].astray = false;
+	world.segments[1][30].astray = true;
+	ask(&world);
+	is_int(first_kept(1), 30, "what it begins with need not follow anything");
+	snprintf(world.backups[2].damage, sizeof(world.backups[2].damage), "torn");
+	ask(&world);
+	is_int(first_kept(1), 1, "when the newest is damaged nothing goes");
+	is_str(plan.doubt_reason, "the newest backup, b2, cannot be restored: torn",
+		   "why");
+	three_backups(true);
+	world.policy.backups = 2;
+	world.segments[1][48].damaged = true;
+	ask(&world);
+	is_int(first_kept(1), 1, "nor when its WAL is");
+	is_str(plan.doubt_reason, "the newest backup, b2, cannot be restored: WAL "
+		   "that it needs is damaged: 000000010000000000000030", "why");
+	three_backups(true);
+	world.policy.backups = 1;
+
+	/* an end that is nonsense takes no time */
+	world.backups[1].stop_segno = UINT64_MAX / MB;
+	ask(&world);
+	has_str(reason_of(WA_GROUP_BASE, 30), "before backup b2", "it goes like any "
+			"other");
+	three_backups(true);
+	world.policy.backups = 1;
 
 	/* 30 is the parent of 48, and 10 that of 30 */
 	strcpy(world.backups[2].parent, "b1");
@@ -932,7 +1009,7 @@ test_branches(void)
 	world.fork[2] = 35;
 	for (int s = 35; s < SEGMENTS; s++)
 		world.segments[2][s] = (Segment) {true, true, true,
-		NOON_US + (s + 40) * TEN_MINUTES};
+		NOON_US + (s + 40) * TEN_MINUTES, false, false};
 	world.now_us += 100 * TEN_MINUTES;
 	add_backup(&world, 2, 50, 50, false);
 	world.policy.window_us = 5 * TEN_MINUTES;
@@ -993,7 +1070,7 @@ test_branches(void)
 		world.fork[t] = 20 + 30 * (t - 2);
 		for (int s = world.fork[t]; s < SEGMENTS; s++)
 			world.segments[t][s] = (Segment) {true, true, true,
-			NOON_US + (s + 70 * (t - 1)) * TEN_MINUTES};
+			NOON_US + (s + 70 * (t - 1)) * TEN_MINUTES, false, false};
 	}
 	world.now_us += 1000 * TEN_MINUTES;
 	add_backup(&world, 2, 30, 30, true);
@@ -1017,7 +1094,7 @@ test_branches(void)
 	world.fork[2] = 35;
 	for (int s = 35; s < SEGMENTS; s++)
 		world.segments[2][s] = (Segment) {true, true, true,
-		NOON_US + (s + 100000) * TEN_MINUTES};
+		NOON_US + (s + 100000) * TEN_MINUTES, false, false};
 	add_backup(&world, 2, 40, 40, false);
 	world.policy.window_us = 5 * TEN_MINUTES;
 	ask(&world);
@@ -1033,7 +1110,7 @@ test_branches(void)
 	world.fork[2] = 20;
 	for (int s = 20; s < SEGMENTS; s++)
 		world.segments[2][s] = (Segment) {true, true, true,
-		NOON_US + (s + 10) * TEN_MINUTES};
+		NOON_US + (s + 10) * TEN_MINUTES, false, false};
 	world.now_us += 100 * TEN_MINUTES;
 	world.policy.bytes = MB;
 	ask(&world);
