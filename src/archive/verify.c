@@ -49,6 +49,7 @@ typedef struct Verify
 	size_t		range;
 	uint64_t	segno;
 	bool		begun;
+	size_t		backup;			/* after the segments */
 
 	/* what was judged last */
 	WaPlace		last;
@@ -117,6 +118,38 @@ next_place(Verify *self, WaPlace *place)
 	return false;
 }
 
+/* Is all of the data of this backup to be read? */
+static bool
+reads_base(const WaVerifyOptions *options, const WaBackup *backup)
+{
+	int64_t		stop_us;
+
+	if (!options->full || !backup->stored ||
+		(options->sample_percent != 0 && options->sample_percent < 100) ||
+		(options->tli != 0 && options->tli != backup->tli))
+		return false;
+	/* one whose files are not there as they should be was reported */
+	return backup->damage[0] == '\0' &&
+		(options->since_us == 0 ||
+		 !wa_backuphistory_time(backup->history.stop_time, &stop_us) ||
+		 stop_us >= options->since_us);
+}
+
+static const WaBackup *
+next_base(Verify *self)
+{
+	const WaCatalogue *catalogue = self->catalogue;
+
+	while (self->backup < catalogue->backups_count)
+	{
+		const WaBackup *backup = &catalogue->backups[self->backup++];
+
+		if (reads_base(self->options, backup))
+			return backup;
+	}
+	return NULL;
+}
+
 /* A choice that is the same for the same seed, and spread evenly. */
 static bool
 in_sample(const WaVerifyOptions *options, WaPlace place)
@@ -136,14 +169,18 @@ in_sample(const WaVerifyOptions *options, WaPlace place)
 static WaCode
 submit_more(Verify *self, WaError *err)
 {
+	const WaMarker *marker = &self->catalogue->marker;
+	const WaBackup *base = NULL;
 	WaPlace		place;
 
-	while (self->count < self->room && next_place(self, &place))
+	while (self->count < self->room &&
+		   (next_place(self, &place) || (base = next_base(self)) != NULL))
 	{
-		WaVerifyTask *task = wa_verify_task(self->options,
-											&self->catalogue->marker, place,
-											self->options->full &&
-											in_sample(self->options, place));
+		WaVerifyTask *task = base != NULL ?
+			wa_verify_base_task(self->options, marker, base->id) :
+			wa_verify_task(self->options, marker, place,
+						   self->options->full &&
+						   in_sample(self->options, place));
 
 		if (task == NULL)
 			return wa_fail(err, WA_NO_MEMORY, "out of memory");
@@ -328,10 +365,36 @@ keep_chain(Verify *self, WaPlace place)
 }
 
 static void
+judge_base(Verify *self, const WaVerifyTask *task)
+{
+	WaVerifyProgress *progress = self->progress;
+	WaFinding	row = {.severity = WA_SEVERITY_ERROR};
+
+	progress->done_bytes += atomic_load(&task->done_bytes);
+	if (task->code == WA_NOT_FOUND)
+		return;					/* let go of since the listing */
+	progress->backups++;
+	progress->backup_bytes += task->raw_bytes;
+	if (task->code == WA_OK)
+		return;
+	snprintf(row.object, sizeof(row.object), WA_PREFIX_BASE "/%s", task->base);
+	snprintf(row.finding, sizeof(row.finding), "%s", task->error.message);
+	snprintf(row.consequence, sizeof(row.consequence), "%s",
+			 wa_verify_base_lost);
+	snprintf(row.hint, sizeof(row.hint), "%s", wa_verify_base_hint);
+	self->options->found(self->options->arg, &row);
+}
+
+static void
 judge(Verify *self, const WaVerifyTask *task)
 {
 	WaVerifyProgress *progress = self->progress;
 
+	if (task->base[0] != '\0')
+	{
+		judge_base(self, task);
+		return;
+	}
 	if (self->last.tli != task->place.tli ||
 		self->last.segno + 1 != task->place.segno)
 		begin_chain(self, task->place);
@@ -449,6 +512,18 @@ find_forks(Verify *self, WaError *err)
 	return WA_OK;
 }
 
+/* How far it is, with what is being read. */
+static void
+show(const Verify *self)
+{
+	WaVerifyProgress now = *self->progress;
+
+	for (size_t i = 0; i < self->count; i++)
+		now.done_bytes += atomic_load(
+			&self->tasks[(self->head + i) % TASKS_MAX]->done_bytes);
+	self->options->progress(self->options->arg, &now);
+}
+
 /* Wait for the oldest task; WA_STUCK when it makes no progress. */
 static WaCode
 await(Verify *self, WaVerifyTask *task, WaError *err)
@@ -476,6 +551,7 @@ await(Verify *self, WaVerifyTask *task, WaError *err)
 		}
 		if (options->stop(options->arg))
 			return wa_fail(err, WA_CANCELLED, "interrupted");
+		show(self);
 		if (poll(&event, 1, WAIT_MS) < 0 && errno != EINTR)
 			return wa_fail_errno(err, errno, "could not wait"); /* not reached: only EINTR */
 	}
@@ -490,7 +566,7 @@ hopeless(WaCode code)
 }
 
 static WaCode
-verify_segments(Verify *self, WaError *err)
+verify_objects(Verify *self, WaError *err)
 {
 	WaCode		code = submit_more(self, err);
 
@@ -511,7 +587,7 @@ verify_segments(Verify *self, WaError *err)
 		else
 			judge(self, task);
 		free(task);
-		self->options->progress(self->options->arg, self->progress);
+		show(self);
 		if (code == WA_OK)
 			code = submit_more(self, err);
 	}
@@ -541,6 +617,9 @@ wa_verify(const WaVerifyOptions *options, const WaCatalogue *catalogue,
 
 	memset(progress, 0, sizeof(*progress));
 	progress->total_bytes = catalogue->stored_bytes;
+	for (size_t i = 0; i < catalogue->backups_count; i++)
+		if (reads_base(options, &catalogue->backups[i]))
+			progress->total_bytes += catalogue->backups[i].stored_bytes;
 	self.pool = wa_pool_open(options->workers);
 	if (self.pool == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory");
@@ -550,7 +629,7 @@ wa_verify(const WaVerifyOptions *options, const WaCatalogue *catalogue,
 	if (code == WA_OK && options->resume.tli == 0)
 		code = find_gaps(&self, err);
 	if (code == WA_OK)
-		code = verify_segments(&self, err);
+		code = verify_objects(&self, err);
 	wa_pool_close(self.pool, 0);
 	free(self.forks);
 	return code;

@@ -35,13 +35,16 @@ typedef struct WaVerifyProgress
 	uint64_t	unpacked;		/* of these, read whole */
 	uint64_t	raw_bytes;		/* of those */
 	uint64_t	records;		/* of those, whole in their segment */
+	uint64_t	backups;		/* whose data was read whole */
+	uint64_t	backup_bytes;	/* of those, unpacked */
 	WaPlace		place;			/* the last one done; to resume behind it */
 } WaVerifyProgress;
 
 typedef struct WaVerifyOptions
 {
 	const char *path;			/* of the archive */
-	bool		full;			/* unpack; otherwise names and envelopes only */
+	bool		full;			/* unpack, base backups too unless only a sample
+								 * is wanted; otherwise names and envelopes only */
 	unsigned	sample_percent; /* of segments to unpack; 0 or 100: all */
 	uint64_t	seed;			/* which ones */
 	int64_t		since_us;		/* unpack what was archived since; 0: all */

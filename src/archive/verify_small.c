@@ -17,6 +17,11 @@
 #include "core/lsn.h"
 #include "core/sink_scan.h"
 
+const char	wa_verify_base_lost[] =
+"the backup cannot be restored, nor can any that is incremental to it";
+const char	wa_verify_base_hint[] =
+"look for another copy of the file; without one, take a full base backup";
+
 static void
 report(const WaVerifyOptions *options, const char *object,
 	   WaSeverity severity, const char *finding, const char *consequence,
@@ -54,14 +59,20 @@ report_backup(const WaVerifyOptions *options, const WaCatalogue *catalogue,
 	WaPlace		missing;
 	char		name[WA_WALNAME_BYTES];
 	char		text[WA_FINDING_TEXT_BYTES];
+	char		object[WA_KEY_BYTES];
 
+	snprintf(object, sizeof(object), WA_PREFIX_BASE "/%s", backup->id);
+	if (backup->damage[0] != '\0')
+		report(options, object, WA_SEVERITY_ERROR, backup->damage,
+			   wa_verify_base_lost, wa_verify_base_hint);
 	if (!backup->readable || wa_backup_complete(catalogue, backup, &missing))
 		return;
 	wa_segment_name(name, missing.tli, missing.segno,
 					catalogue->marker.segment_bytes);
 	snprintf(text, sizeof(text), "the base backup \"%.100s\" needs %s, which "
 			 "is missing", backup->history.label, name);
-	report(options, backup->key, WA_SEVERITY_WARNING, text,
+	report(options, backup->key[0] != '\0' ? backup->key : object,
+		   WA_SEVERITY_WARNING, text,
 		   "it cannot be restored from this archive",
 		   "if it is still to serve, look for another copy of the segment");
 }

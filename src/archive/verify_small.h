@@ -11,4 +11,8 @@
 extern WaCode wa_verify_small(const WaVerifyOptions *options,
 							  const WaCatalogue *catalogue, WaError *err);
 
+/* What it means that the data of a base backup is damaged, and what to do. */
+extern const char wa_verify_base_lost[];
+extern const char wa_verify_base_hint[];
+
 #endif							/* WA_VERIFY_SMALL_H */

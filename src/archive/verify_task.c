@@ -1,12 +1,15 @@
 /*
  * verify_task.c
- *	  The look at one segment, in a worker.
+ *	  The look at one segment, or at the data of one base backup, in a worker.
  */
 #include "archive/verify_task.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "archive/basefile.h"
+#include "archive/bases.h"
 #include "archive/identity.h"
 #include "archive/layout.h"
 #include "archive/object.h"
@@ -109,6 +112,82 @@ look(WaVerifyTask *self, WaWorker *worker, WaError *err)
 	return self->unpack ? read_whole(self, bench, key, &name, err) : WA_OK;
 }
 
+/* ---- base backups ----------------------------------------------------------- */
+
+/* Where its bytes end: they are counted, so that one sees it go on. */
+typedef struct CountSink
+{
+	WaSink		sink;
+	WaVerifyTask *task;
+	const WaBaseFile *file;
+	uint64_t	before;			/* stored bytes of the files before this one */
+	uint64_t	raw_bytes;
+} CountSink;
+
+static WaCode
+count_write(WaSink *sink, const void *data, size_t length, WaError *err)
+{
+	CountSink  *self = (CountSink *) sink;
+	double		part;
+
+	self->raw_bytes += length;
+	part = (double) self->raw_bytes / (double) self->file->raw_bytes;
+	atomic_store(&self->task->done_bytes, self->before +
+				 (uint64_t) (part * (double) self->file->stored_bytes));
+	return WA_OK;
+}
+
+static void
+count_close(WaSink *sink)
+{
+	(void) sink;				/* the caller owns everything */
+}
+
+static const WaSinkOps count_ops = {
+	.write = count_write,
+	.finish = wa_sink_forward_finish,
+	.close = count_close
+};
+
+static WaCode
+look_at_base(WaVerifyTask *self, WaWorker *worker, WaError *err)
+{
+	WaBaseBackup backup;
+	WaError		ignored;
+	Bench	   *bench;
+	uint64_t	before = 0;
+	WaCode		code = WA_OK;
+
+	if (open_bench(self, worker, &bench, err) != WA_OK ||
+		wa_base_read(bench->store, self->base, &backup, err) != WA_OK)
+		return err->code;
+	for (size_t i = 0; i < backup.files_count && code == WA_OK; i++)
+	{
+		const WaBaseFile *file = &backup.files[i];
+		CountSink	sink = {
+			.sink.ops = &count_ops,
+			.task = self,
+			.file = file,
+			.before = before
+		};
+
+		code = wa_basefile_read(bench->store, &backup, file, &sink.sink, err);
+		before += file->stored_bytes;
+		self->raw_bytes += sink.raw_bytes;
+	}
+	wa_base_free(&backup);
+	/* a file that is gone is gone with the backup, or it is missing */
+	if (code == WA_NOT_FOUND &&
+		wa_base_read(bench->store, self->base, &backup, &ignored) == WA_OK)
+	{
+		wa_base_free(&backup);
+		code = err->code = WA_DAMAGED;
+	}
+	return code;
+}
+
+/* ---- the task ---------------------------------------------------------------- */
+
 static void
 run(WaTask *task, WaWorker *worker)
 {
@@ -120,7 +199,9 @@ run(WaTask *task, WaWorker *worker)
 		 (self->code == WA_CHANGED && tries < TRIES_MAX); tries++)
 	{
 		self->unpack = unpack;
-		self->code = look(self, worker, &self->error);
+		self->code = self->base[0] != '\0' ?
+			look_at_base(self, worker, &self->error) :
+			look(self, worker, &self->error);
 	}
 }
 
@@ -130,9 +211,8 @@ release(WaTask *task)
 	free(task);
 }
 
-WaVerifyTask *
-wa_verify_task(const WaVerifyOptions *options, const WaMarker *marker,
-			   WaPlace place, bool unpacked)
+static WaVerifyTask *
+new_task(const WaVerifyOptions *options, const WaMarker *marker)
 {
 	WaVerifyTask *self = calloc(1, sizeof(*self));
 
@@ -143,7 +223,29 @@ wa_verify_task(const WaVerifyOptions *options, const WaMarker *marker,
 	memccpy(self->path, options->path, '\0', sizeof(self->path) - 1);
 	self->since_us = options->since_us;
 	self->marker = *marker;
+	return self;
+}
+
+WaVerifyTask *
+wa_verify_task(const WaVerifyOptions *options, const WaMarker *marker,
+			   WaPlace place, bool unpacked)
+{
+	WaVerifyTask *self = new_task(options, marker);
+
+	if (self == NULL)
+		return NULL;
 	self->place = place;
 	self->unpack = unpacked;
+	return self;
+}
+
+WaVerifyTask *
+wa_verify_base_task(const WaVerifyOptions *options, const WaMarker *marker,
+					const char *id)
+{
+	WaVerifyTask *self = new_task(options, marker);
+
+	if (self != NULL)
+		snprintf(self->base, sizeof(self->base), "%s", id);
 	return self;
 }

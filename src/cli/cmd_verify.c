@@ -19,9 +19,9 @@
 #include "cli/text.h"
 
 static const char usage[] =
-"walarch verify proves that an archive is what it should be: every object is\n"
-"unpacked and compared with its digest, every WAL record with its checksum, and\n"
-"each segment with the one before it.\n"
+"walarch verify proves that an archive is what it should be: every object, of\n"
+"base backups too, is unpacked and compared with its digest, every WAL record\n"
+"with its checksum, and each segment with the one before it.\n"
 "\n"
 "Usage:\n"
 "  walarch verify --archive DIR [OPTION]...\n"
@@ -30,7 +30,8 @@ static const char usage[] =
 "  --archive DIR      the archive directory (or WALARCH_ARCHIVE)\n"
 "  --quick            unpack nothing: names, the ends of objects, and by what\n"
 "                     these tell of the records, the chain of segments\n"
-"  --sample PERCENT   unpack so many of the segments, others each time\n"
+"  --sample PERCENT   unpack so many of the segments, others each time, and no\n"
+"                     base backups\n"
 "  --since TIME       unpack only what was archived since, such as\n"
 "                     \"2026-11-23 02:15\" (local time)\n"
 "  --timeline N       only this timeline\n"
@@ -193,6 +194,8 @@ print_end(const Run *run, const WaVerifyProgress *progress, bool complete)
 		wa_json_number("unpacked", (int64_t) progress->unpacked);
 		wa_json_number("raw_bytes", (int64_t) progress->raw_bytes);
 		wa_json_number("records", (int64_t) progress->records);
+		wa_json_number("backups", (int64_t) progress->backups);
+		wa_json_number("backup_bytes", (int64_t) progress->backup_bytes);
 		wa_json_number("errors", (int64_t) run->errors);
 		wa_json_number("warnings", (int64_t) run->warnings);
 		wa_json_number("notices", (int64_t) run->notices);
@@ -201,9 +204,12 @@ print_end(const Run *run, const WaVerifyProgress *progress, bool complete)
 		return;
 	}
 	printf("%" PRIu64 " segments looked at, %" PRIu64 " of them unpacked: %"
-		   PRIu64 " MB, %" PRIu64 " records; errors %zu, warnings %zu, "
-		   "notices %zu\n", progress->segments, progress->unpacked,
-		   progress->raw_bytes >> 20, progress->records, run->errors,
+		   PRIu64 " MB, %" PRIu64 " records; ", progress->segments,
+		   progress->unpacked, progress->raw_bytes >> 20, progress->records);
+	if (progress->backups > 0)
+		printf("%" PRIu64 " base backups unpacked: %" PRIu64 " MB; ",
+			   progress->backups, progress->backup_bytes >> 20);
+	printf("errors %zu, warnings %zu, notices %zu\n", run->errors,
 		   run->warnings, run->notices);
 	if (run->found_before > 0)
 		printf("The run that was interrupted had found %zu.\n",
