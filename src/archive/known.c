@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,13 @@
 
 #define KNOWN_BYTES_MAX		(1024 * 1024)
 #define TEMPORARY_SUFFIX	".tmp"
+
+/*
+ * After a reload the thread of an old archive may still be at work beside
+ * that of the new one.  Only local files are touched under it, and no other
+ * lock is taken.
+ */
+static pthread_mutex_t adding = PTHREAD_MUTEX_INITIALIZER;
 
 /* The whole file as a string; an empty one when there is no file. */
 static WaCode
@@ -149,9 +157,9 @@ sync_current_directory(WaError *err)
 	return WA_OK;
 }
 
-WaCode
-wa_known_add(const char *file, const char *path, const char *archive_id,
-			 mode_t mode, WaError *err)
+static WaCode
+add(const char *file, const char *path, const char *archive_id, mode_t mode,
+	WaError *err)
 {
 	static const char head[] =
 		"# Archives this cluster has used: archive id and path, a line each.\n"
@@ -206,4 +214,16 @@ fail:
 	(void) unlink(temporary);
 	free(text);
 	return err->code;
+}
+
+WaCode
+wa_known_add(const char *file, const char *path, const char *archive_id,
+			 mode_t mode, WaError *err)
+{
+	WaCode		code;
+
+	pthread_mutex_lock(&adding);
+	code = add(file, path, archive_id, mode, err);
+	pthread_mutex_unlock(&adding);
+	return code;
 }

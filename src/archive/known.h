@@ -25,7 +25,7 @@ extern WaCode wa_known_find(const char *file, const char *path,
 
 /*
  * Add a line, durably: temporary, fsync, rename, fsync of the directory the
- * file is in (the current one).  Threads must not call it at the same time.
+ * file is in (the current one).  Threads wait for each other.
  */
 extern WaCode wa_known_add(const char *file, const char *path,
 						   const char *archive_id, mode_t mode, WaError *err);

@@ -2,10 +2,12 @@
  * identity.c
  *	  A directory becomes an archive by itself only when it is empty and was
  *	  never used before; another cluster's is refused, always; a marker that
- *	  is gone is not made anew; and of two that race one marker holds.
+ *	  is gone is not made anew; of two that race one marker holds, and the
+ *	  memory of what was used has the lines of both.
  */
 #include "archive/identity.h"
 
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -381,6 +383,65 @@ test_known(void)
 	must(unlink(WA_KNOWN_FILE) == 0);
 }
 
+#define ADDERS		2
+#define LINES		50
+
+/* As the threads of two archives, with a reload between them, may do. */
+static void *
+add_lines(void *arg)
+{
+	const char *prefix = arg;
+
+	for (int i = 0; i < LINES; i++)
+	{
+		char		line[40];
+		WaError		err;
+
+		snprintf(line, sizeof(line), "%s/%d", prefix, i);
+		if (wa_known_add(WA_KNOWN_FILE, line, ID1, 0600, &err) != WA_OK)
+		{
+			diag("%s: %s", line, err.message);
+			return arg;
+		}
+	}
+	return NULL;
+}
+
+static void
+test_known_together(void)
+{
+	static char prefixes[ADDERS][8] = {"/old", "/new"};
+	pthread_t	threads[ADDERS];
+	int			failed = 0;
+	int			lost = 0;
+
+	fresh();
+	for (int i = 0; i < ADDERS; i++)
+		must(pthread_create(&threads[i], NULL, add_lines, prefixes[i]) == 0);
+	for (int i = 0; i < ADDERS; i++)
+	{
+		void	   *result;
+
+		must(pthread_join(threads[i], &result) == 0);
+		failed += result != NULL;
+	}
+	for (int i = 0; i < ADDERS * LINES; i++)
+	{
+		char		line[40];
+		bool		path_known;
+		bool		id_known;
+		WaError		err;
+
+		snprintf(line, sizeof(line), "%s/%d", prefixes[i % ADDERS],
+				 i / ADDERS);
+		must(wa_known_find(WA_KNOWN_FILE, line, ID1, &path_known, &id_known,
+						   &err) == WA_OK);
+		lost += !id_known;
+	}
+	is_int(failed, 0, "threads that add at the same time all succeed");
+	is_int(lost, 0, "and no line of theirs is lost");
+}
+
 /* A damaged memory must not look like none. */
 static void
 test_known_damaged(void)
@@ -427,6 +488,7 @@ main(void)
 	test_race();
 	test_init();
 	test_known();
+	test_known_together();
 	test_known_damaged();
 	wa_store_close(store);
 	return done_testing();
