@@ -43,6 +43,7 @@ typedef struct WaVerifyProgress
 typedef struct WaVerifyOptions
 {
 	const char *path;			/* of the archive */
+	WaBeat	   *beat;			/* of the caller's own thread; may be NULL */
 	bool		full;			/* unpack, base backups too unless only a sample
 								 * is wanted; otherwise names and envelopes only */
 	unsigned	sample_percent; /* of segments to unpack; 0 or 100: all */

@@ -154,7 +154,7 @@ WaCode
 wa_verify_small(const WaVerifyOptions *options, const WaCatalogue *catalogue,
 				WaError *err)
 {
-	WaStoreOptions store_options = {0};
+	WaStoreOptions store_options = {.beat = options->beat};
 	WaStore    *store = NULL;
 	WaZstd	   *zstd = wa_zstd_open();
 	WaCode		code;

@@ -311,6 +311,7 @@ run_verify(const WaInquiry *inquiry, void *state, WaError *err)
 	VerifyState *self = state;
 	WaVerifyOptions options = {
 		.path = inquiry->path,
+		.beat = inquiry->beat,
 		.workers = 1,
 		.timeout_ms = self->timeout_ms,
 		.now_ms = verify_clock_ms,

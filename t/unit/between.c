@@ -324,6 +324,7 @@ test_reading(void)
 	WaLineage	lineage;
 	WaXidFound	found = {0};
 	WaPin		pin = {0};
+	WaBeat		beat = {0};
 
 	fresh();
 	must(wa_catalogue_read(store, &marker, WA_CATALOGUE_SIZES, zstd, &catalogue,
@@ -353,6 +354,17 @@ test_reading(void)
 	fault.slow = NULL;
 	verify.now_ms = now_ms;
 	verify.timeout_ms = 60000;
+
+	/* what the caller's thread does by itself is under its beat */
+	verify.beat = &beat;
+	is_code(wa_verify(&verify, &catalogue, &progress, &err), WA_OK, &err,
+			"verify, watched");
+	ok(atomic_load(&beat.count) > 0 && atomic_load(&beat.count) % 2 == 0,
+	   "is seen to move: %d", (int) atomic_load(&beat.count));
+	atomic_store(&beat.cancelled, true);
+	is_code(wa_verify(&verify, &catalogue, &progress, &err), WA_CANCELLED,
+			&err, "verify, for which nobody waits any more");
+	verify.beat = NULL;
 
 	memset(catalogue.marker.archive_id, '0', 32);
 	is_code(wa_verify(&verify, &catalogue, &progress, &err), WA_INVALID, &err,
