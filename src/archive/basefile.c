@@ -31,8 +31,8 @@ wa_basefile_read(WaStore *store, const WaBaseBackup *backup,
 	{
 		sink = wa_sink_check(&check, to);
 		if (sink != NULL)
-			sink = wa_sink_zstd_decompress(zstd, file->raw_bytes, true, key,
-										   sink);
+			sink = wa_sink_zstd_decompress(zstd, file->raw_bytes, WA_ZSTD_ONE,
+										   key, sink);
 		if (sink == NULL)
 			code = wa_fail(err, WA_NO_MEMORY, "out of memory");
 	}

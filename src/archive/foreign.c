@@ -144,7 +144,7 @@ unpacker(Packing packing, WaZstd *zstd, uint64_t bytes_max, const char *path,
 	switch (packing)
 	{
 		case PACKING_ZSTD:
-			return wa_sink_zstd_decompress(zstd, bytes_max, false, path,
+			return wa_sink_zstd_decompress(zstd, bytes_max, WA_ZSTD_ANY, path,
 										   next);
 		case PACKING_GZIP:
 			return wa_sink_gzip_decompress(bytes_max, path, next);

@@ -129,8 +129,8 @@ wa_object_read(WaStore *store, const char *key, const WaStat *stat,
 	describe(store, key, what);
 	chain = wa_sink_check(&check, next);
 	if (chain != NULL)
-		chain = wa_sink_zstd_decompress(zstd, envelope->raw_bytes, true, what,
-										chain);
+		chain = wa_sink_zstd_decompress(zstd, envelope->raw_bytes,
+										WA_ZSTD_SIZED, what, chain);
 	if (chain == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory reading \"%s\"",
 					   what);

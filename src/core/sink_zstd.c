@@ -9,6 +9,9 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#define WINDOW_LOG_OF_LEVELS	23	/* 8 MB */
+#define WINDOW_LOG_MAX			27	/* 128 MB: libzstd's own limit */
+
 struct WaZstd
 {
 	ZSTD_CCtx  *compress;		/* created when first needed */
@@ -107,7 +110,7 @@ typedef struct ZstdSink
 	WaZstd	   *zstd;
 	const char *what;
 	uint64_t	raw_bytes_left;
-	bool		one_frame;
+	WaZstdFrames frames;
 	bool		frame_open;		/* in the middle of a frame */
 	bool		any_frame;		/* at least one frame has ended */
 	size_t		buffer_bytes;
@@ -222,7 +225,7 @@ decompress_write(WaSink *sink, const void *data, size_t length, WaError *err)
 		ZSTD_outBuffer out = {self->buffer, self->buffer_bytes, 0};
 		size_t		left;
 
-		if (self->one_frame && self->any_frame && !self->frame_open)
+		if (self->frames != WA_ZSTD_ANY && self->any_frame && !self->frame_open)
 			return wa_fail(err, WA_DAMAGED,
 						   "\"%s\" has bytes behind its compressed data",
 						   self->what);
@@ -269,9 +272,28 @@ static const WaSinkOps decompress_ops = {
 	.close = zstd_sink_close
 };
 
+/*
+ * A decoder allocates the window that a frame asks for before it sees any of
+ * its bytes.  libzstd's writer, told the content size, asks for no more than
+ * that at any level: a window as large becomes a frame of a single segment,
+ * whose window is its content.  Other writers may use that of their level for
+ * small contents, too, which is 8 MB at level 19.
+ */
+static int
+window_log_max(WaZstdFrames frames, uint64_t raw_bytes)
+{
+	int			result = WINDOW_LOG_OF_LEVELS;
+
+	if (frames != WA_ZSTD_SIZED)
+		return WINDOW_LOG_MAX;
+	while (result < WINDOW_LOG_MAX && (UINT64_C(1) << result) < raw_bytes)
+		result++;
+	return result;
+}
+
 WaSink *
-wa_sink_zstd_decompress(WaZstd *zstd, uint64_t raw_bytes_max, bool one_frame,
-						const char *what, WaSink *next)
+wa_sink_zstd_decompress(WaZstd *zstd, uint64_t raw_bytes_max,
+						WaZstdFrames frames, const char *what, WaSink *next)
 {
 	WaSink	   *sink;
 
@@ -283,6 +305,8 @@ wa_sink_zstd_decompress(WaZstd *zstd, uint64_t raw_bytes_max, bool one_frame,
 		return NULL;
 	}
 	ZSTD_DCtx_reset(zstd->decompress, ZSTD_reset_session_and_parameters);
+	(void) ZSTD_DCtx_setParameter(zstd->decompress, ZSTD_d_windowLogMax,
+								  window_log_max(frames, raw_bytes_max));
 
 	sink = zstd_sink_new(&decompress_ops, zstd, ZSTD_DStreamOutSize(), next);
 	if (sink != NULL)
@@ -290,7 +314,7 @@ wa_sink_zstd_decompress(WaZstd *zstd, uint64_t raw_bytes_max, bool one_frame,
 		ZstdSink   *self = (ZstdSink *) sink;
 
 		self->raw_bytes_left = raw_bytes_max;
-		self->one_frame = one_frame;
+		self->frames = frames;
 		self->what = what;
 	}
 	return sink;

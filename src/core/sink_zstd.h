@@ -39,13 +39,21 @@ extern WaCode wa_zstd_compress(WaZstd *zstd, int level,
 extern WaSink *wa_sink_zstd_compress(WaZstd *zstd, int level,
 									 uint64_t raw_bytes, WaSink *next);
 
+typedef enum WaZstdFrames
+{
+	WA_ZSTD_ANY,				/* as many frames as there are */
+	WA_ZSTD_ONE,				/* bytes behind the first are damage */
+	WA_ZSTD_SIZED				/* likewise, and it has a content size */
+} WaZstdFrames;
+
 /*
  * Decompress what is written.  More than raw_bytes_max bytes, a frame that
- * is none, a checksum that fails, or an end in mid-frame is WA_DAMAGED.
- * With one_frame, bytes behind the first frame are damage too.
+ * is none, a checksum that fails, or an end in mid-frame is WA_DAMAGED; so is
+ * a frame that needs more memory than 128 MB, or with WA_ZSTD_SIZED more than
+ * its bytes can need: 8 MB, or raw_bytes_max (to the next power of two).
  */
 extern WaSink *wa_sink_zstd_decompress(WaZstd *zstd, uint64_t raw_bytes_max,
-									   bool one_frame, const char *what,
+									   WaZstdFrames frames, const char *what,
 									   WaSink *next);
 
 #endif							/* WA_SINK_ZSTD_H */

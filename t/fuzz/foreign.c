@@ -32,7 +32,8 @@ open_sink(uint8_t kind, WaSink *next)
 		case 1:
 			return wa_sink_lz4_decompress(RAW_MAX, "fuzzed", next);
 		default:
-			return wa_sink_zstd_decompress(zstd, RAW_MAX, kind % 4 == 3,
+			return wa_sink_zstd_decompress(zstd, RAW_MAX, kind % 4 == 3 ?
+										   WA_ZSTD_SIZED : WA_ZSTD_ANY,
 										   "fuzzed", next);
 	}
 }

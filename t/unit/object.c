@@ -195,6 +195,29 @@ test_names(void)
 	free(object);
 }
 
+/* Made by somebody: a frame that asks for 128 MB, for one byte. */
+static void
+test_window(void)
+{
+	static const unsigned char frame[] = {
+		0x28, 0xB5, 0x2F, 0xFD, 0, (27 - 10) << 3, 0x09, 0, 0, 'x'
+	};
+	unsigned char forged[sizeof(frame) + WA_ENVELOPE_TAIL_BYTES];
+	WaEnvelope	envelope;
+	WaStat		stat;
+
+	must(wa_object_envelope(store, KEY, &stat, &envelope, &err) == WA_OK);
+	memcpy(forged, frame, sizeof(frame));
+	envelope.body_bytes = sizeof(frame);
+	envelope.raw_bytes = 1;
+	write_file(FILE, forged, sizeof(frame) +
+			   wa_envelope_encode(&envelope, forged + sizeof(frame)));
+	must(wa_object_envelope(store, KEY, &stat, &envelope, &err) == WA_OK);
+	is_code(wa_object_read(store, KEY, &stat, &envelope, zstd, NULL, &err),
+			WA_DAMAGED, &err, "a frame that asks for more than its bytes need");
+	has_str(err.message, "too much memory", "is given none");
+}
+
 int
 main(void)
 {
@@ -205,6 +228,7 @@ main(void)
 	make_archive();
 	test_mutations();
 	test_names();
+	test_window();
 	wa_store_close(store);
 	wa_zstd_close(zstd);
 	return done_testing();

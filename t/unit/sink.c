@@ -69,7 +69,7 @@ pack_lz4(const void *data, size_t length, void *to, size_t room)
 static WaSink *
 unpack_zstd(uint64_t max, WaSink *next)
 {
-	return wa_sink_zstd_decompress(zstd, max, false, "the file", next);
+	return wa_sink_zstd_decompress(zstd, max, WA_ZSTD_ANY, "the file", next);
 }
 
 static WaSink *
@@ -256,7 +256,7 @@ test_behind(const Codec *codec)
 static WaSink *
 unpack_one_frame(uint64_t max, WaSink *next)
 {
-	return wa_sink_zstd_decompress(zstd, max, true, "the file", next);
+	return wa_sink_zstd_decompress(zstd, max, WA_ZSTD_ONE, "the file", next);
 }
 
 static void
@@ -282,6 +282,81 @@ test_one_frame(void)
 	is_code(feed(unpack_one_frame, RAW_BYTES, packed, first, 1, &length, &err),
 			WA_OK, &err, "an empty frame");
 	is_int(length, 0, "is empty");
+}
+
+static WaSink *
+unpack_sized(uint64_t max, WaSink *next)
+{
+	return wa_sink_zstd_decompress(zstd, max, WA_ZSTD_SIZED, "the file", next);
+}
+
+/* A frame asks for its window before it shows a byte: RFC 8878, 3.1.1.1.2. */
+static void
+test_window(void)
+{
+	static const struct
+	{
+		unsigned	log;
+		uint64_t	max;
+		WaCode		sized;
+		WaCode		one;
+	}			cases[] = {
+		{23, 100, WA_OK, WA_OK},
+		{24, 100, WA_DAMAGED, WA_OK},
+		{24, 16 << 20, WA_OK, WA_OK},
+		{24, (8 << 20) + 1, WA_OK, WA_OK},
+		{25, 16 << 20, WA_DAMAGED, WA_OK},
+		{27, 16 << 20, WA_DAMAGED, WA_OK},
+		{27, 1 << 30, WA_OK, WA_OK},
+		{28, 1 << 30, WA_DAMAGED, WA_DAMAGED}
+	};
+	unsigned char frame[] = {
+		0x28, 0xB5, 0x2F, 0xFD, 0,	/* no content size, no checksum */
+		0,						/* the window */
+		0x09, 0, 0, 'x'			/* the last block, one byte as it is */
+	};
+	size_t		length;
+	WaError		err;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		frame[5] = (unsigned char) ((cases[i].log - 10) << 3);
+		is_code(feed(unpack_sized, cases[i].max, frame, sizeof(frame),
+					 sizeof(frame), &length, &err), cases[i].sized, &err,
+				"a window of 2^%u where %llu bytes are to come", cases[i].log,
+				(unsigned long long) cases[i].max);
+		is_code(feed(unpack_one_frame, cases[i].max, frame, sizeof(frame),
+					 sizeof(frame), &length, &err), cases[i].one, &err,
+				"and where no size was said");
+	}
+}
+
+/* None of ours asks for more than its bytes need. */
+static void
+test_own_windows(void)
+{
+	static const size_t sizes[] = {0, 1, 1000, SMALL_BYTES, RAW_BYTES};
+	int			failed = 0;
+	WaError		err;
+
+	for (int level = WA_ZSTD_LEVEL_MIN; level <= WA_ZSTD_LEVEL_MAX; level++)
+		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		{
+			size_t		packed_bytes;
+			size_t		length;
+
+			must(wa_zstd_compress(zstd, level, raw, sizes[i], packed,
+								  sizeof(packed), &packed_bytes,
+								  &err) == WA_OK);
+			if (feed(unpack_sized, sizes[i], packed, packed_bytes,
+					 packed_bytes, &length, &err) != WA_OK ||
+				length != sizes[i])
+			{
+				diag("level %d, %zu bytes: %s", level, sizes[i], err.message);
+				failed++;
+			}
+		}
+	is_int(failed, 0, "frames of every level and size come back");
 }
 
 /* What libzstd takes for an empty frame of version 0.6. */
@@ -469,6 +544,8 @@ main(void)
 		test_errors_pass_through(&codecs[i]);
 	}
 	test_one_frame();
+	test_window();
+	test_own_windows();
 	test_legacy_frame();
 	test_compress();
 	test_buffer_and_check();
