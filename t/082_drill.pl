@@ -93,6 +93,7 @@ like($html, qr/<h1>Drill of .*passed<\/span><\/h1>.*<svg .*<svg /s, 'as a page w
 unlike($html, qr/(?:src|href)=/, 'that needs no other');
 my ($json) = map { decode_json(slurp_file($_)) } glob("$archive/drills/*.json");
 is($json->{backup_id}, $backup, 'and as JSON');
+is($json->{kept}, undef, 'which says that nothing was kept');
 cmp_ok($json->{recovery_time_ms}{rto}, '>=', $json->{recovery_time_ms}{copy}, 'with the sum of the parts');
 is(sql(q{SELECT ok, detail ~ 'passed' FROM walarch.check_setup() WHERE check_name = 'drill'}), 't|t', 'check_setup() knows of it');
 like(walarch('status', '-D', $primary->data_dir)->{stdout}, qr/^drill +passed, /m, 'walarch status, too');
@@ -119,7 +120,15 @@ my $log = slurp_file("$kept/log");
 unlike($log, qr/listening on IPv/, 'it had no TCP port');
 like($log, qr/recovery stopping at restore point "here"/, 'it stopped at the target');
 like(slurp_file("$kept/postgresql.conf"), qr/^max_connections = 87$/m, 'with the limits of the original');
-system_or_bail('rm', '-rf', $kept);
+is($report->{kept}, $kept, 'also in JSON');
+$run = drill('--immediate', '--json', '--keep', '--no-report');
+is(decode_json($run->{stdout})->{passed}, JSON::PP::true, 'another drill there') or diag($run->{stdout});
+my ($second) = grep { $_ ne $kept } glob("$scratch/walarch-drill-*");
+is(decode_json($run->{stdout})->{kept}, $second, 'is kept beside it');
+ok(-e "$kept/data/PG_VERSION" && -e "$kept/log", 'which is all there');
+my ($link) = glob("$kept/data/pg_tblspc/*");
+ok(defined $link && -d $link && index(readlink $link, "$kept/") == 0, 'with its tablespace');
+system_or_bail('rm', '-rf', $kept, $second);
 is(scalar(grep { /^drills\// } files_below($archive, '')), 3, '--no-report keeps none');
 
 # ---- red -------------------------------------------------------------------------

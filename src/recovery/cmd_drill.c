@@ -63,7 +63,8 @@ static const char usage[] =
 "                           (default: 1d)\n"
 "  --bindir DIR             where PostgreSQL's programs are (default: where\n"
 "                           walarch is)\n"
-"  --keep                   leave the scratch directory for a look\n"
+"  --keep                   leave what was made there for a look, until you\n"
+"                           remove it\n"
 "  --no-report              do not keep the report in the archive, in drills/\n"
 "  --json                   the report as JSON instead of text\n"
 "  --quiet                  print nothing but errors\n"
@@ -156,6 +157,17 @@ print_failed(const WaDrill *drill)
 		}
 }
 
+static void
+keep_scratch(const char *scratch, WaDrill *result)
+{
+	WaError		err;
+
+	result->kept = scratch;
+	if (wa_scratch_keep(scratch, &err) != WA_OK)
+		wa_drill_check(result, "kept", WA_CHECK_FAILED, "%s", err.message);
+	fprintf(stderr, "walarch drill: \"%s\" is left\n", scratch);
+}
+
 static int
 drill(Options *options)
 {
@@ -184,14 +196,13 @@ drill(Options *options)
 	}
 	wa_drill_run(&options->wanted, scratch, &binaries, &result);
 	if (options->keep)
-		fprintf(stderr, "walarch drill: \"%s\" is left\n", scratch);
+		keep_scratch(scratch, &result);
 	else if (wa_scratch_remove(scratch, &err) != WA_OK)
 		wa_drill_check(&result, "cleaned up", WA_CHECK_FAILED, "%s",
 					   err.message);
 	if (wa_process_told(&err) != WA_OK)
 		wa_drill_check(&result, "interrupted", WA_CHECK_FAILED, "%s",
 					   err.message);
-	free(scratch);
 	if (!options->no_report && keep_report(&result, &err) != WA_OK)
 	{
 		wa_cli_error("drill", &err);
@@ -210,6 +221,7 @@ drill(Options *options)
 		result.passed = false;
 	}
 	free(result.checks);
+	free(scratch);
 	return result.passed ? WA_EXIT_OK : WA_EXIT_FAILED;
 }
 

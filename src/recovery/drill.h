@@ -42,6 +42,7 @@ typedef struct WaDrill
 	uint64_t	segments;
 	uint64_t	raw_bytes;
 	char		preloads[300];	/* libraries that were not loaded */
+	const char *kept;			/* the directory that is left; NULL: none */
 
 	/* recovery time: its parts in milliseconds, -1: did not come to it */
 	int64_t		choose_ms;

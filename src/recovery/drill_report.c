@@ -171,6 +171,7 @@ wa_drill_print_json(const WaDrill *drill, FILE *to)
 	wa_json_number("segments", (int64_t) drill->segments);
 	wa_json_number("raw_bytes", (int64_t) drill->raw_bytes);
 	wa_json_string("not_loaded", drill->preloads);
+	wa_json_string("kept", drill->kept);
 	wa_json_object("recovery_time_ms");
 	for (int i = 0; i < PARTS; i++)
 		if (parts[i].ms >= 0)

@@ -20,6 +20,7 @@
 #define PREFIX			"walarch-drill-"
 #define RANDOM			"XXXXXX"
 #define NAMES_TRIED		100
+#define KEPT			"kept"	/* a file in what is to stay */
 
 static int
 remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
@@ -35,7 +36,36 @@ wa_scratch_remove(const char *path, WaError *err)
 	return WA_OK;
 }
 
-/* One that its process has left, and only then: nobody holds the lock. */
+WaCode
+wa_scratch_keep(const char *path, WaError *err)
+{
+	char		file[PATH_MAX];
+	int			fd = -1;
+
+	errno = ENAMETOOLONG;
+	/* not another name for it: the paths of tablespaces and settings have it */
+	if (snprintf(file, sizeof(file), "%s/" KEPT, path) < (int) sizeof(file))
+		fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+				  0600);
+	if (fd < 0)
+		return wa_fail_errno(err, errno, "could not create \"%s\", so the "
+							 "next drill there removes it", file);
+	close(fd);
+	return WA_OK;
+}
+
+/* Absent, not only unreadable. */
+static bool
+not_kept(int dir_fd)
+{
+	return faccessat(dir_fd, KEPT, F_OK, AT_SYMLINK_NOFOLLOW) != 0 &&
+		errno == ENOENT;
+}
+
+/*
+ * One that its process has left without a word, and only then: nobody holds
+ * the lock.
+ */
 static void
 remove_left(const char *path)
 {
@@ -46,7 +76,7 @@ remove_left(const char *path)
 	if (fd < 0)
 		return;
 	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() &&
-		flock(fd, LOCK_EX | LOCK_NB) == 0)
+		flock(fd, LOCK_EX | LOCK_NB) == 0 && not_kept(fd))
 		(void) wa_scratch_remove(path, &ignored);
 	close(fd);
 }

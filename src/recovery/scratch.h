@@ -14,6 +14,9 @@
  */
 extern WaCode wa_scratch_make(const char *below, char **path, WaError *err);
 
+/* Have it stay for good: nobody but a person removes it. */
+extern WaCode wa_scratch_keep(const char *path, WaError *err);
+
 /* Remove it with all that is in it; links are removed, not followed. */
 extern WaCode wa_scratch_remove(const char *path, WaError *err);
 

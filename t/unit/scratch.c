@@ -2,7 +2,7 @@
  * scratch.c
  *	  Many drills begin below one directory at once: each has a scratch
  *	  directory that stays until it removes it, and what one leaves is removed
- *	  by the next.
+ *	  by the next, unless it was left on purpose.
  */
 #include "recovery/scratch.h"
 
@@ -77,6 +77,47 @@ test_together(void)
 	is_int(failed, 0, "nobody removes what another one has just made");
 }
 
+/* What a drill leaves on purpose; its process ends here. */
+static void
+test_kept(void)
+{
+	char		path[600];
+	char	   *other;
+	pid_t		pid;
+	int			status;
+	int			ends[2];
+	ssize_t		length;
+
+	fflush(stdout);
+	must(pipe(ends) == 0);
+	pid = fork();
+	if (pid == 0)
+	{
+		char	   *kept;
+
+		if (wa_scratch_make(below, &kept, &err) != WA_OK ||
+			wa_scratch_keep(kept, &err) != WA_OK ||
+			write(ends[1], kept, strlen(kept)) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	must(waitpid(pid, &status, 0) == pid && status == 0);
+	length = read(ends[0], path, sizeof(path) - 1);
+	must(length > 0);
+	path[length] = '\0';
+	close(ends[0]);
+	close(ends[1]);
+	must(wa_scratch_make(below, &other, &err) == WA_OK);
+	ok(access(path, X_OK) == 0, "what is kept outlasts the next one");
+	is_code(wa_scratch_keep(path, &err), WA_IO, &err, "and is kept once");
+	must(wa_scratch_remove(path, &err) == WA_OK);
+	must(wa_scratch_remove(other, &err) == WA_OK);
+	is_code(wa_scratch_keep(path, &err), WA_IO, &err,
+			"one that is gone cannot be kept");
+	has_str(err.message, "could not create", "which is said");
+	free(other);
+}
+
 /* One that could not be locked would be removed under a drill. */
 static void
 test_no_descriptor(void)
@@ -113,5 +154,6 @@ main(void)
 	   "it is there");
 	free(path);
 	test_no_descriptor();
+	test_kept();
 	return done_testing();
 }
