@@ -370,7 +370,14 @@ mkdir $fresh or die "could not make \"$fresh\": $!";
 my @fresh = ('--archive', $fresh, '--retry-for', 0);
 
 is_delivered('an empty archive', $raw, ask($pitr, @fresh, '--also', $old, $wal, $p));
-is_absent('an empty archive, absent in both', ask($pitr, @fresh, '--also', $old, $absent, $p));
+{
+	my $got = ask($pitr, @fresh, '--also', $old, $absent, $p);
+
+	is("$got->{status}|" . ($got->{bytes} // '') . "|$got->{left}", '1||', 'an empty archive, absent in both');
+	is($got->{message}, qq(walarch get: "$absent" is not there, by --also alone: archive directory "$fresh" is empty and has no marker "archive.id"\n),
+		'in one line it says who was asked');
+	is_absent('an empty archive, the history of timeline 1', ask($pitr, @fresh, '--also', $old, '00000001.history', $h));
+}
 is_unknown('an empty archive without --also', qr/has no marker/, @fresh, $wal, $p);
 mkdir "$fresh/$_" foreach qw(lost+found tmp);
 is_delivered('an archive with lost+found and an empty tmp', $raw,

@@ -411,6 +411,8 @@ wa_fetch(const WaFetchConfig *config, WaZstd *zstd, const char *file,
 	code = open_archive(&fetch, err);
 	fetch.also.system_identifier = fetch.system_identifier;
 	fetch.also.segment_bytes = fetch.segment_bytes;
+	if (config->also_alone != NULL)
+		*config->also_alone = code == WA_OK && fetch.store == NULL;
 	if (code == WA_OK && name.kind == WA_KIND_SEGMENT)
 		code = check_unresolved(&fetch, &trail, err);
 	if (code == WA_OK)

@@ -28,6 +28,7 @@ typedef struct WaFetchConfig
 	bool		standby;
 
 	mode_t		mode;			/* of the delivered file */
+	bool	   *also_alone;		/* set to whether only `also` was asked; or NULL */
 	WaUnnamed  *unnamed;		/* as in WaDestination */
 	bool		(*still_wanted) (void); /* as in WaDestination */
 	WaStoreOptions store;
@@ -38,7 +39,9 @@ typedef struct WaFetchConfig
  *
  * WA_OK: all of it proven and renamed into place.  WA_NOT_FOUND: proven
  * absent: the marker was read and the lookup answered so through the same
- * directory handle, and in each further directory.  WA_REFUSED: it is there
+ * directory handle, and in each further directory; or there are further ones,
+ * and the archive is empty and was never used: then they alone were asked, and
+ * nothing is known of holes.  WA_REFUSED: it is there
  * but a child timeline has, or may have, a segment of the same number that
  * should be replayed instead.  Anything else: not known.
  */

@@ -80,8 +80,9 @@ still_wanted(void)
 	return getppid() == parent;
 }
 
-/* Attempts follow each other; only one thread at a time touches it. */
+/* Attempts follow each other; only one thread at a time touches these. */
 static WaTrailStep step;
+static bool also_alone;
 
 /* All but the server's pg_control and the store's options. */
 static void
@@ -125,6 +126,7 @@ get_run(WaTask *task, WaWorker *worker)
 
 	fill_config(options, &config, directory);
 	config.store.beat = &worker->beat;
+	config.also_alone = &also_alone;
 	self->code = wa_cli_control(".", &control, &self->err);
 	if (self->code == WA_OK && config.pg_wal != NULL)
 		use_trail(&config);
@@ -274,6 +276,19 @@ explain(const WaGetOptions *options, const WaAsker *asker, const WaError *err,
 	fputc('\n', stderr);
 }
 
+/*
+ * Absence is no news, but for this: the archive itself could not be asked,
+ * and may be a file system that is not mounted.
+ */
+static void
+explain_alone(const WaGetOptions *options)
+{
+	fprintf(stderr, "walarch get: \"%s\" is not there, by --also alone: "
+			"archive directory \"", options->file);
+	wa_text_print(stderr, options->archive);
+	fputs("\" is empty and has no marker \"archive.id\"\n", stderr);
+}
+
 /* A later segment than --until, on whatever timeline. */
 static bool
 beyond_until(const WaGetOptions *options)
@@ -377,5 +392,7 @@ wa_cmd_get(int argc, char **argv)
 	status = wa_exit_get(code, &asker);
 	if (code != WA_OK && code != WA_NOT_FOUND)
 		explain(&options, &asker, &err, status);
+	else if (code == WA_NOT_FOUND && also_alone)
+		explain_alone(&options);
 	return status;
 }

@@ -311,6 +311,8 @@ test_also(void)
 static void
 test_before_the_first(void)
 {
+	bool		alone = false;
+
 	fresh();
 	remove_tree(in("archive"));
 	must(mkdir("archive", 0700) == 0);
@@ -318,7 +320,9 @@ test_before_the_first(void)
 	with_also();
 	also_plain(segment, SEG_1MB);
 	expect(WA_OK, SEG_NAME, segment, SEG_1MB, "out of the further directory");
+	config.also_alone = &alone;
 	expect(WA_NOT_FOUND, NEXT, NULL, 0, "absent there");
+	ok(alone, "and nowhere else was asked");
 	config.known_file = NULL;
 	expect(WA_OK, SEG_NAME, segment, SEG_1MB, "no server that could know it");
 	config.control = NULL;
@@ -328,6 +332,7 @@ test_before_the_first(void)
 	config.known_file = "walarch.known";
 	write_file("archive/file", "x", 1);
 	expect(WA_NO_MARKER, SEG_NAME, NULL, 0, "not empty, and no marker");
+	ok(!alone, "which is no answer of the further directory");
 	must(unlink("archive/file") == 0);
 	write_file("walarch.known", "", 0);
 	{
@@ -338,6 +343,13 @@ test_before_the_first(void)
 	}
 	expect(WA_NO_MARKER, SEG_NAME, NULL, 0,
 		   "a server that has used this archive");
+
+	fresh();
+	with_also();
+	config.also_alone = &alone;
+	alone = true;
+	expect(WA_NOT_FOUND, NEXT, NULL, 0, "absent in both");
+	ok(!alone, "both were asked");
 }
 
 static bool
