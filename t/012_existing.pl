@@ -138,9 +138,11 @@ is((stat object($conflict))[1], $inode, 'nor replaced');
 ok(!is_archived($node, $conflict), 'nor acknowledged');
 is($status->{conflict_count}, $status->{failed_count}, 'each failure was this conflict');
 is(join(' ', temporary_files($archive)), '', 'nothing is left in tmp/');
-like(log_since($node, $before), qr/HINT: .*Two servers archive as the same timeline/,
-	'the hint says how that comes');
-write_binary(source($conflict), $original);
+like($status->{last_error}, qr/ here, where the file is damaged at byte \d+: WAL is damaged at /, 'what is wrong with the file in pg_wal');
+like(log_since($node, $before), qr/HINT: .*The file in pg_wal is damaged, the archive's copy is whole/,
+	'the hint says whose fault it is');
+is((run_in('/', $ENV{WALARCH_BIN}, 'get', '--archive', $archive, $conflict, source($conflict)))[0], 0, 'what README advises');
+ok(slurp_binary(source($conflict)) eq $original, 'puts the right bytes back');
 kick($node);
 wait_archived($node);
 is(status($node)->{identical_count}, 3, 'with the right file again it is identical');

@@ -73,6 +73,15 @@ name_second_partial(WaPush *push, const WaEnvelope *theirs)
 	return true;
 }
 
+/* A torn end is no damage: what comes next may have the rest. */
+static WaCode
+fail_conflict(WaPush *push, const WaEnvelope *theirs, WaError *err)
+{
+	return wa_verdict_fail_conflict(push->archive, push->key, &push->envelope,
+									push->result->torn ? "" :
+									push->result->damage, theirs, err);
+}
+
 /*
  * One look at the name and one act upon it, visible but not yet synced.
  * *again: somebody else changed what lies there in between.
@@ -114,8 +123,7 @@ settle(WaPush *push, int level, bool *again, WaError *err)
 		case WA_VERDICT_DIFFERENT:
 			*again = name_second_partial(push, &theirs);
 			return *again ? WA_OK :
-				wa_verdict_fail_conflict(push->archive, push->key,
-										 &push->envelope, &theirs, err);
+				fail_conflict(push, &theirs, err);
 		default:
 			code = err->code;
 	}
@@ -179,8 +187,7 @@ wa_push_stage(WaPush *push, int level, WaError *err)
 			case WA_VERDICT_EQUIVALENT:
 				return WA_OK;
 			case WA_VERDICT_DIFFERENT:
-				return wa_verdict_fail_conflict(push->archive, push->key,
-												&push->envelope, &theirs, err);
+				return fail_conflict(push, &theirs, err);
 			case WA_VERDICT_ERROR:
 				return err->code;
 			default:

@@ -4,6 +4,9 @@
  */
 #include "archive/verdict.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "archive/object.h"
 
 /* Valid and not the same bytes: are they the same WAL? */
@@ -83,23 +86,62 @@ wa_verdict(WaArchive *archive, WaStore *store, const char *key,
 	return verdict;
 }
 
+/* What the conflict's message says of a damage of ours, and where it is. */
+static void
+describe_damage(const WaEnvelope *ours, const char *damage, char *text,
+				size_t bytes)
+{
+	char		place[40] = "";
+
+	text[0] = '\0';
+	if (damage[0] == '\0')
+		return;
+	if (ours->scanned && ours->scan.end == WA_SCAN_DAMAGED &&
+		ours->segment_bytes > 0)
+		snprintf(place, sizeof(place), " at byte %" PRIu64,
+				 ours->scan.stop_lsn % ours->segment_bytes);
+	snprintf(text, bytes, ", where the file is damaged%s: %s", place, damage);
+}
+
+/* With all of its records: an incomplete one is no substitute for ours. */
+static bool
+is_whole(const WaEnvelope *theirs)
+{
+	if (theirs->damage[0] != '\0')
+		return false;
+	if (theirs->kind != WA_KIND_SEGMENT && theirs->kind != WA_KIND_PARTIAL)
+		return true;
+	return theirs->scanned && (theirs->scan.end == WA_SCAN_FULL ||
+							   theirs->scan.end == WA_SCAN_SWITCHED);
+}
+
 WaCode
 wa_verdict_fail_conflict(WaArchive *archive, const char *key,
-						 const WaEnvelope *ours, const WaEnvelope *theirs,
-						 WaError *err)
+						 const WaEnvelope *ours, const char *damage,
+						 const WaEnvelope *theirs, WaError *err)
 {
 	char		ours_text[WA_DIGEST_TEXT_BYTES];
 	char		theirs_text[WA_DIGEST_TEXT_BYTES];
+	char		damage_text[WA_DAMAGE_TEXT_BYTES + 80];
 
 	wa_digest_text(&ours->digest, ours_text);
 	wa_digest_text(&theirs->digest, theirs_text);
+	describe_damage(ours, damage, damage_text, sizeof(damage_text));
 	wa_fail(err, WA_CONFLICT,
 			"\"%s\" is in the archive with different content: digest %s there "
-			"(\"%.300s/%s\"), %s here", ours->name, theirs_text,
-			wa_archive_config(archive)->path, key, ours_text);
-	wa_hint(err, "Two servers archive as the same timeline, or the archive is "
-			"that of an earlier life of this one. Nothing was overwritten. "
-			"Stop the wrong server, or give this one an empty archive "
-			"directory; see \"A conflict\" in the README of walarch.");
+			"(\"%.300s/%s\"), %s here%s", ours->name, theirs_text,
+			wa_archive_config(archive)->path, key, ours_text, damage_text);
+	if (damage[0] != '\0' && is_whole(theirs))
+		wa_hint(err, "The file in pg_wal is damaged, the archive's copy is "
+				"whole. Nothing was overwritten. If only this server writes "
+				"that timeline, have \"walarch get\" put the archive's copy in "
+				"the place of the damaged file, and look at the disk below "
+				"pg_wal; see \"A conflict\" in the README of walarch.");
+	else
+		wa_hint(err, "Two servers archive as the same timeline, or the archive "
+				"is that of an earlier life of this one. Nothing was "
+				"overwritten. Stop the wrong server, or give this one an "
+				"empty archive directory; see \"A conflict\" in the README of "
+				"walarch.");
 	return err->code;
 }

@@ -33,9 +33,13 @@ extern WaVerdict wa_verdict(WaArchive *archive, WaStore *store,
 							WaPrefixFn our_prefix, void *arg, WaZstd *zstd,
 							WaStat *stat, WaEnvelope *theirs, WaError *err);
 
-/* The error of a WA_VERDICT_DIFFERENT. */
+/*
+ * The error of a WA_VERDICT_DIFFERENT; `damage` says what is wrong with ours,
+ * or is empty.
+ */
 extern WaCode wa_verdict_fail_conflict(WaArchive *archive, const char *key,
 									   const WaEnvelope *ours,
+									   const char *damage,
 									   const WaEnvelope *theirs, WaError *err);
 
 #endif							/* WA_VERDICT_H */

@@ -176,6 +176,50 @@ test_equal(uint32_t segment_bytes)
 	other[90000] ^= 1;
 	is_code(push(other), WA_CONFLICT, &err, "a damaged copy is a conflict");
 	ok(result.damage[0] != '\0', "and seen to be damaged: %s", result.damage);
+	has_str(err.message, result.damage, "which the message says");
+	ok(strstr(err.message, " here, where the file is damaged at byte ") != NULL &&
+	   labs(atol(strstr(err.message, "at byte ") + 8) - 90000) < 1100,
+	   "and where: %s", err.message);
+	has_str(err.hint, "The file in pg_wal is damaged, the archive's copy is "
+			"whole", "nobody suspects another server");
+
+	/* with both damaged, neither is the one to take */
+	fresh(segment_bytes);
+	for (int i = 0; i < 100; i++)
+		wal_filler(&wal, 1000);
+	wal_switch(&wal);
+	other = copied();
+	other[80000] ^= 1;
+	is_code(push(other), WA_OK, &err, "damaged when it was archived");
+	other[80000] ^= 1;
+	other[90000] ^= 1;
+	is_code(push(other), WA_CONFLICT, &err, "and damaged elsewhere");
+	has_str(err.message, "the file is damaged at byte ", "says so");
+	has_str(err.hint, "Two servers", "but nothing of a whole copy");
+
+	/* what was archived before it was complete has less than a damaged one */
+	fresh(segment_bytes);
+	for (int i = 0; i < 100; i++)
+		wal_filler(&wal, 1000);
+	is_code(push(cut_copy(wal.at)), WA_OK, &err, "an incomplete segment");
+	for (int i = 0; i < 100; i++)
+		wal_filler(&wal, 1000);
+	wal_switch(&wal);
+	other = copied();
+	other[80000] ^= 1;
+	is_code(push(other), WA_CONFLICT, &err, "and a damaged one");
+	has_str(err.message, "the file is damaged at byte ", "is called so");
+	has_str(err.hint, "Two servers", "but the other one not whole");
+
+	/* records of somebody else */
+	wal_close(&wal);
+	wal_open(&wal, segment_bytes, SEGNO);
+	for (int i = 0; i < 50; i++)
+		wal_filler(&wal, 700);
+	wal_switch(&wal);
+	is_code(push(wal_segment(&wal, 0)), WA_CONFLICT, &err, "other records");
+	ok(strstr(err.message, "damaged") == NULL, "are not damaged");
+	has_str(err.hint, "Two servers", "which is a case for the other hint");
 }
 
 static void
