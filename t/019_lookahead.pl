@@ -52,7 +52,16 @@ sub waiting
 }
 
 sub archived { return scalar grep { is_archived($node, $_) } @_; }
-sub visible { my $dir = shift; return grep { -e object_path($dir, $_) } @_; }
+
+# The last is looked at first: what becomes visible meanwhile, in order, makes no
+# hole then.
+sub visible
+{
+	my ($dir, @wal) = @_;
+	my @visible = reverse grep { -e object_path($dir, $_) } reverse @wal;
+
+	return @visible;
+}
 
 # Are those visible the first of all?
 sub no_hole
