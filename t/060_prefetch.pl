@@ -142,7 +142,8 @@ foreach my $window (1, 3)
 
 # ---- standbys -------------------------------------------------------------------
 
-# A standby whose replay is held up, so that the prefetcher has done its work.
+# A standby whose replay is held up, so that the prefetcher has done its work. It
+# holds as much also before that, while replay goes on.
 sub paused_standby
 {
 	my ($name, $options, %opts) = @_;
@@ -152,6 +153,9 @@ sub paused_standby
 
 	traced_restore($node, $archive, $options);
 	$node->start;
+	$node->poll_query_until('postgres',
+		"SELECT wait_event = 'RecoveryApplyDelay' FROM pg_stat_activity WHERE backend_type = 'startup'")
+	  or die "the replay of $name is not held up";
 	wait_until("the prefetcher of $name to hold all it may",
 		sub { held($node->data_dir) >= ($opts{count} // 8) });
 	return $node;
