@@ -88,6 +88,7 @@ foreach my $umask (0, 077)
 	under(0, 'drill', '--archive', $archive, '--scratch', $short, '--quiet', '--no-report');
 	rmdir $short or die $!;
 }
+wait_archived($primary);	# what has no name yet may be gone when it is looked at
 is(open_to_others($archive, 0600, 0700), '', 'all of the archive is for its owner alone');
 foreach my $file ('walarch.known', 'pg_stat/walarch.stat', 'pg_stat_tmp/walarch.stat')
 {
@@ -104,6 +105,7 @@ foreach my $umask (0, 077)
 	under($umask, 'backup', '--archive', archive_dir($group), @group, '--checkpoint', 'fast', '--quiet');
 	under($umask, 'pin', '--archive', archive_dir($group), "pin$umask", '--lsn', '0/1000000');
 }
+wait_archived($group);
 is(open_to_others(archive_dir($group), 0640, 0750), '', 'a cluster that its group may read has such an archive');
 is((stat data_file($group, 'walarch.known'))[2] & 07777, 0640, 'and such a note of it');
 under(077, 'restore', '--archive', archive_dir($group), '-D', "$base/grouped", '--quiet');
