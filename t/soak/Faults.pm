@@ -150,8 +150,7 @@ sub kill_process
 	my $checkpointer = process_of($node, 'checkpointer');
 
 	return 0 unless $pid && $checkpointer && kill 'KILL', $pid;
-	crash_over($node, $checkpointer);
-	return 1;
+	return crash_over($node, $checkpointer);
 }
 
 sub archiver_killed
