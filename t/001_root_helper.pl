@@ -8,6 +8,8 @@ use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use WalArch qw(wait_until);
+
 my $top = PostgreSQL::Test::Utils::tempdir();
 my $user = getpwuid($<);
 
@@ -49,7 +51,7 @@ like($message, qr/has no daemon/, 'a daemon whose number another process has is 
 
 helper('kill', $other);
 helper('unmount');
-is(waitpid($own, POSIX::WNOHANG), $own, 'a noted process that holds on is ended');
+ok(wait_until('it to end', sub { waitpid($own, POSIX::WNOHANG) == $own }), 'a noted process that holds on is ended');
 is($? & 127, 9, '... by force');
 is(waitpid($other, POSIX::WNOHANG), 0, 'another process with a noted number is left alone');
 

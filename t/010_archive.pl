@@ -65,9 +65,9 @@ is($status->{state}, 'ok', 'the state is ok') or diag($status->{state_detail} //
 is($status->{state_detail}, undef, 'with nothing to explain');
 is($status->{archive}, $archive, 'the archive is shown');
 is($status->{archived_count}, scalar @names, 'as many archived as there are objects');
-is($status->{archived_count},
-	$main->safe_psql('postgres', 'SELECT archived_count FROM pg_stat_archiver'),
-	'and as PostgreSQL counts');
+ok( $main->poll_query_until('postgres',
+		"SELECT archived_count = $status->{archived_count} FROM pg_stat_archiver"),
+	'and as PostgreSQL counts, a moment later');
 is($status->{$_}, 0, "$_ is 0")
   for qw(failed_count identical_count conflict_count replaced_count
   damaged_source_count consecutive_failures backlog_files backlog_bytes);

@@ -49,9 +49,9 @@ sub refused
 {
 	my ($dir, $words, $sqlstate, $what) = @_;
 	my $before = listing($dir);
+	my $position = log_position($node);
 	my $failed = status($node)->{failed_count};
 	my $archived = status($node)->{archived_count};
-	my $position = log_position($node);
 
 	use_archive($dir);
 	switch_wal($node);
@@ -190,8 +190,9 @@ refused(dir_with_marker('other_size', $other_size),
 
 refused(dir_with_marker('nonsense', "hello\n"),
 	'is not the marker of a walarch archive, or it is damaged', 'XX001', 'an unintelligible marker');
-refused(dir_with_marker('cut', substr($own, 0, 40)), 'or it is damaged', 'XX001', 'a cut marker');
-refused(dir_with_marker('empty_marker', ''), 'or it is damaged', 'XX001', 'an empty marker');
+# the directory before may fail once more with the same words
+refused(dir_with_marker('cut', substr($own, 0, 40)), 'cut/archive\.id.*or it is damaged', 'XX001', 'a cut marker');
+refused(dir_with_marker('empty_marker', ''), 'empty_marker/archive\.id.*or it is damaged', 'XX001', 'an empty marker');
 refused(dir_with_marker('requires', "${own}requires-encryption: aes\n"),
 	'says "requires-encryption", which this walarch does not know',
 	'0A000', 'a marker that requires the unknown');

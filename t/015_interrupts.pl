@@ -85,11 +85,11 @@ my $archive = archive_dir($node);
 my $seconds;
 switch_and_archive($node);
 $seconds = timed(sub { $node->stop('fast') });
-cmp_ok($seconds, '<', 10, 'an idle server stops quickly');
+cmp_ok($seconds, '<', 40, 'an idle server stops quickly');
 $node->start;
 switch_and_archive($node);
 $seconds = timed(sub { $node->stop('smart') });
-cmp_ok($seconds, '<', 10, 'also in smart mode');
+cmp_ok($seconds, '<', 40, 'also in smart mode');
 $node->start;
 
 SKIP:
@@ -101,39 +101,39 @@ SKIP:
 
 	$node->safe_psql('postgres', 'CREATE DATABASE shortlived');
 	switch_and_archive($node);
-	set_conf($node, 'walarch.timeout', '8s');
-	my ($tracer, $out) = slow_down($node, 25);
+	set_conf($node, 'walarch.timeout', '20s');
+	my ($tracer, $out) = slow_down($node, 90);
 	my $before = status($node);
 	write_wal($node, 10);
 	my $begun = time();
 	my $wal = switch_wal($node);
 	wait_until('an operation that hangs',
-		sub { -e $out && slurp_file($out) =~ /fsync\(/ }, 20);
+		sub { -e $out && slurp_file($out) =~ /fsync\(/ });
 	$seconds = timed(sub { $node->safe_psql('postgres', 'DROP DATABASE shortlived') });
 	is(status($node)->{failed_count}, $before->{failed_count}, 'the operation still hangs');
-	cmp_ok($seconds, '<', 8, 'DROP DATABASE does not wait for it');
+	cmp_ok($seconds, '<', 15, 'DROP DATABASE does not wait for it');
 
-	my $status = wait_status($node, "state = 'failing'", 30);
+	my $status = wait_status($node, "state = 'failing'");
 	my $waited = time() - $begun;
-	cmp_ok($waited, '>', 7, 'walarch.timeout is waited for');
-	cmp_ok($waited, '<', 25, 'and not until it comes back');
+	cmp_ok($waited, '>', 19, 'walarch.timeout is waited for');
+	cmp_ok($waited, '<', 80, 'and not until it comes back');
 	is($status->{last_error_sqlstate}, '58000', 'then it is a failure of the system');
-	like($status->{last_error}, qr/no progress for 8000 ms|has not come back/, 'that says so');
-	like(log_since($node), qr/could not archive "$wal": an operation on the archive "\Q$archive\E" has made no progress for 8000 ms/,
+	like($status->{last_error}, qr/no progress for 20000 ms|has not come back/, 'that says so');
+	like(log_since($node), qr/could not archive "$wal": an operation on the archive "\Q$archive\E" has made no progress for 20000 ms/,
 		'the log has file and directory');
 	my $failed = status($node)->{failed_count};
 	kick($node);
 	$seconds = timed(sub {
-			$status = wait_status($node, "failed_count >= $failed + 1", 20);
+			$status = wait_status($node, "failed_count >= $failed + 1");
 		});
-	cmp_ok($seconds, '<', 8, 'further attempts fail at once');
+	cmp_ok($seconds, '<', 15, 'further attempts fail at once');
 	like($status->{last_error}, qr/an earlier operation .* has not come back/, 'and say why');
 	ok(!is_archived($node, $wal), 'nothing was acknowledged');
 
 	# --- what hung comes back
 
 	root_do('kill', $tracer);
-	wait_until('archiving to go on', sub { kick($node); usleep(300_000); is_archived($node, $wal) }, 40);
+	wait_until('archiving to go on', sub { kick($node); usleep(300_000); is_archived($node, $wal) });
 	object_is($archive, $wal, data_file($node, "pg_wal/$wal"), 'when it has come back, archiving goes on');
 	is(join(' ', temporary_files($archive)), '', 'and what was given up has left nothing');
 
@@ -146,13 +146,13 @@ SKIP:
 	my $archiver = archiver_pid($node);
 	my $stop = start_to_stop($node);
 	$seconds = timed(sub { wait_for_exit($archiver, 60) });
-	cmp_ok($seconds, '<', 2 * 8 + 4, 'at shutdown a hung archive costs one timeout');
+	cmp_ok($seconds, '<', 3 * 8 - 1, 'at shutdown a hung archive costs one timeout');
 	cmp_ok($seconds, '>', 7, '(it did hang)');
 
 	# strace itself keeps a process whose thread it delays
 	root_do('kill', $tracer);
 	$seconds = timed(sub { finish_stop($node, $stop) });
-	cmp_ok($seconds, '<', 20, 'and the server is down, long before the hang would have ended');
+	cmp_ok($seconds, '<', 30, 'and the server is down, long before the hang would have ended');
 	$node->start;
 	wait_archived($node);
 	is(status($node)->{consecutive_failures}, 0, 'the next start archives the rest');
@@ -166,12 +166,16 @@ SKIP:
 	write_wal($node, 10);
 	switch_wal($node);
 	wait_until('an operation that hangs',
-		sub { -e $out && slurp_file($out) =~ /fsync\(/ }, 20);
+		sub { -e $out && slurp_file($out) =~ /fsync\(/ });
 	$node->kill9;
 	$seconds = timed(sub { wait_for_exit($archiver, 50) });
-	cmp_ok($seconds, '<', 20, 'the archiver does not outlive the postmaster');
+	cmp_ok($seconds, '<', 40, 'the archiver does not outlive the postmaster');
 	root_do('kill', $tracer);
-	wait_until('the server to start again', sub { $node->start(fail_ok => 1) }, 30);
+	wait_until('the server to start again',
+		sub {
+			$node->{_pid} = undef;		# a failed start finds the dead one's pid file
+			$node->start(fail_ok => 1);
+		});
 	wait_archived($node);
 	is(status($node)->{consecutive_failures}, 0, 'the server starts again and archives the rest');
 }
@@ -217,9 +221,9 @@ SKIP:
 
 	# the main thread has nothing to wait for; only the kernel holds the process
 	$seconds = timed(sub { wait_for_exit($archiver, 60) });
-	cmp_ok($seconds, '<', 2 + 6, 'frozen: the archiver is done with it soon');
+	cmp_ok($seconds, '<', 30, 'frozen: the archiver is done with it soon');
 	$seconds = timed(sub { root_do('thaw', $frozen); finish_stop($node, $stop) });
-	cmp_ok($seconds, '<', 10, 'the server stops as soon as it thaws');
+	cmp_ok($seconds, '<', 40, 'the server stops as soon as it thaws');
 	like(slurp_file($node->logfile), qr/database system is shut down\s*\z/, 'as the log says');
 	$node->start;
 	wait_archived($node);

@@ -67,6 +67,18 @@ sub calls
 	return @calls;
 }
 
+# End a trace when the last call is in it by which PostgreSQL notes a file: that
+# can be seen before the tracer has heard of its return.
+sub end_trace
+{
+	my ($tracer, $out, $wal) = @_;
+
+	wait_until("$wal.done in the trace",
+		sub { my @calls = calls($out); find(\@calls, 0, 'rename|renameat|renameat2', qr/\/$wal\.ready".*\/$wal\.done"/) >= 0 });
+	root_do('kill', $tracer);
+	return;
+}
+
 # Index of the first call after $from that matches, or -1.
 sub find
 {
@@ -122,7 +134,7 @@ my ($tracer, $out) = trace(@syscalls);
 set_conf($node, 'walarch.archive', $archive);
 wait_archived($node, $first);
 my $second = switch_and_archive($node);
-root_do('kill', $tracer);
+end_trace($tracer, $out, $second);
 my @calls = calls($out);
 
 my $done = in_order(\@calls, $first, 'the first object');
@@ -165,7 +177,7 @@ present_again($node, $first);
 ($tracer, $out) = trace(@syscalls);
 set_conf($node, 'walarch.archive', $archive);
 wait_archived($node);
-root_do('kill', $tracer);
+end_trace($tracer, $out, $first);
 @calls = calls($out);
 $done = find(\@calls, 0, 'rename|renameat|renameat2', qr/\/$first\.ready".*\/$first\.done"/);
 my $file_synced = find(\@calls, 0, 'fsync', qr/\/\Q$first\E\.zst>/);
@@ -205,7 +217,7 @@ is($status->{replaced_count}, $before->{replaced_count}, 'nothing had to be repl
 $before = status($node);
 ($tracer, $out) = trace(@syscalls, '-e', 'inject=fsync:error=EIO:when=2');
 $wal = switch_and_archive($node);
-root_do('kill', $tracer);
+end_trace($tracer, $out, $wal);
 $status = status($node);
 is($status->{failed_count}, $before->{failed_count} + 1, 'a failed fsync of the directory, too');
 like($status->{last_error}, qr/could not fsync directory "\Q$archive\E\/wal\/\w+": Input\/output error/,
@@ -276,10 +288,11 @@ is($status->{replaced_count}, $before->{replaced_count} + 1, 'but written anew')
 
 # --- an fsync fails so late that nobody waits for it, and the archiver dies
 
-set_conf($node, 'walarch.timeout', '1s');
+# a time-out that only what is delayed exceeds, not the fsync before it
+set_conf($node, 'walarch.timeout', '4s');
 switch_and_archive($node);
 $before = status($node);
-($tracer, $out) = trace('-e', 'trace=fsync', '-e', 'inject=fsync:error=EIO:delay_enter=5000000:when=2');
+($tracer, $out) = trace('-e', 'trace=fsync', '-e', 'inject=fsync:error=EIO:delay_enter=15000000:when=2');
 $wal = switch_wal($node);
 wait_until('an fsync to fail late', sub { slurp_file($out) =~ /EIO/ });
 ok(!is_archived($node, $wal), 'a late failure');

@@ -64,6 +64,7 @@ mark($old, 'far-astray');
 my $astray = switch_wal($old);
 wait_objects($archive, $fork, $astray);
 pass('its segments are archived under their full names');
+wait_archived($old, $astray);
 is(status_value($old, 'failed_count, conflict_count'), '0|0',
 	'without a failure on the old primary');
 

@@ -171,10 +171,16 @@ chmod 0000, object_path($archive, '00000002.history') or die "chmod: $!";
 my $blind = new_standby('blind', $old, 'base');
 $blind->start;
 wait_line($blind, 'could not restore "00000002.history"');
+# It does not even come to the parent's segment: no segment is given out meanwhile.
 my $asked = requests($blind);
-wait_until('further requests of the blind standby', sub { requests($blind) > $asked + 2 });
-is_deeply([ grep { $_ == 0 } answers($blind, $parent) ], [],
-	'a standby that could not read the history does not get the parent\'s segment');
+my @segments;
+wait_until('further segments to be asked for', sub {
+	my @all = requests($blind);
+	@segments = grep { $_->[0] =~ /^[0-9A-F]{24}$/ } @all[ $asked .. $#all ];
+	return @segments > 1;
+});
+is(distinct(map { $_->[1] } @segments), '1', 'a standby that could not read the history gets no segment');
+is_deeply([ grep { $_ eq $parent } delivered($blind, 1) ], [], 'and not the parent\'s');
 chmod 0600, object_path($archive, '00000002.history') or die "chmod: $!";
 wait_marks($blind, 'four');
 has_not_diverged($blind, 'one two fork three four');

@@ -69,7 +69,9 @@ sub branch
 	mark($node, $name);
 	write_wal($node, 6144);
 	mark($node, "$name-last");
-	wait_objects($archive, switch_wal($node));
+	my $wal = switch_wal($node);
+	wait_objects($archive, $wal);
+	wait_archived($node, $wal);
 	is(status_value($node, 'failed_count, conflict_count'), '0|0',
 		"$name: archives without failure");
 	$node->stop;

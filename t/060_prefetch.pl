@@ -73,7 +73,7 @@ sub recover
 	  or diag(join(' ', map { "$_ $how{$_}" } sort keys %how));
 	is(flaws_of_hits($node, $archive), '', 'by a process without threads that opened nothing of the archive');
 	cmp_ok($seen{most}, '<=', 8 + 1, 'never more than eight were held, and one that is waited for');
-	is($seen{processes}, 1, 'there was one prefetcher');
+	cmp_ok($seen{processes}, '<=', 1, 'there was never more than one prefetcher');
 	unlike(slurp_file($node->logfile), qr/walarch (?:get|prefetch):/, 'which all was silent');
 	is(junk_after_a_while($node->data_dir), '', 'nothing is left of it');
 	$node->stop;
@@ -142,7 +142,8 @@ foreach my $window (1, 3)
 
 # ---- standbys -------------------------------------------------------------------
 
-# A standby whose replay is held up, so that the prefetcher has done its work.
+# A standby whose replay is held up, so that the prefetcher has done its work. It
+# holds as much also before that, while replay goes on.
 sub paused_standby
 {
 	my ($name, $options, %opts) = @_;
@@ -152,6 +153,7 @@ sub paused_standby
 
 	traced_restore($node, $archive, $options);
 	$node->start;
+	wait_delayed($node);
 	wait_until("the prefetcher of $name to hold all it may",
 		sub { held($node->data_dir) >= ($opts{count} // 8) });
 	return $node;
@@ -190,7 +192,7 @@ foreach my $how (qw(fast immediate kill))
 	set_conf($node, 'recovery_min_apply_delay', 0);
 	wait_marks($node, 'end');
 	is(table_sums($node, qw(t marks)), $sums, 'recovery goes on');
-	isnt(join(' ', prefetchers($node->data_dir)), $pid, 'with another one');
+	like(join(' ', prefetchers($node->data_dir)), qr/^(?!$pid$)\d+$/, 'with another one');
 	my %how = deliveries($node);
 	cmp_ok(scalar(grep { $_ eq 'hit' } values %how), '>', 5, 'that is of use');
 	$node->stop;

@@ -139,6 +139,7 @@ is(sql('SELECT in_recovery, replay_lsn IS NULL, remaining_bytes IS NULL FROM wal
 my $standby = new_standby('standby', $primary, 'base', get => '--prefetch off');
 $standby->start;
 wait_marks($standby, 'last');
+wait_replayed($standby, sql('SELECT max(end_lsn) FROM walarch.ranges'));
 my $progress = $standby->safe_psql('postgres', <<'END');
 SELECT in_recovery, replay_lsn = pg_last_wal_replay_lsn(), replay_time = pg_last_xact_replay_timestamp(),
 	target IS NULL, archive_end_lsn >= replay_lsn, remaining_bytes, archive_end_time IS NOT NULL
@@ -171,6 +172,7 @@ like($stderr, qr/^psql:.*WARNING:  could not look into the archive "\Q$archive\E
 
 # A database without an encoding takes any bytes.
 sql("CREATE DATABASE bytes ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
+switch_wal($primary);			# no segment ends among the names
 $primary->safe_psql('bytes', "SELECT pg_create_restore_point($_)")
   foreach "E'good \\xc3\\xa9 \\xe2\\x82\\xac'", "E'no \\xff \\xc3 text'", "E'red \\x1b[31m\\n \\xc2\\x9b31m'",
   "E'odd \\xed\\xa0\\x80 \\xf4\\x90\\x80\\x80 \\xc0\\x80'";

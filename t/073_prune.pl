@@ -144,6 +144,7 @@ set_conf($shared, 'walarch.retention_window', '1s');
 set_conf($shared, 'walarch.auto_prune', 'on');
 mark($shared, 'later');
 push @shared, switch_and_archive($shared);
+switch_and_archive($shared);
 ok(-e object_path($shared_archive, $shared[0]), 'a segment alone prunes nothing');
 $shared->backup('third');
 wait_until('auto_prune to have deleted', sub { !-e object_path($shared_archive, $shared[0]) });

@@ -162,7 +162,7 @@ SKIP:
 	skip 'no strace', 2 unless -x '/usr/bin/strace';
 	# as a shell starts what is to run in the background; and the server is told
 	# to end before it has begun to listen
-	my ($status, $stdout) = run_in($base, qw(timeout -k 5 60 sh -c), q(trap '' INT QUIT; exec "$@"), 'sh',
+	my ($status, $stdout) = run_in($base, qw(timeout -k 5 180 sh -c), q(trap '' INT QUIT; exec "$@"), 'sh',
 		qw(strace -f -qq -o /dev/null -e trace=execve -e inject=execve:delay_exit=1000000),
 		$ENV{WALARCH_BIN}, 'drill', '--archive', $archive, '--scratch', $scratch, '--json', '--no-report', '--timeout', '0');
 

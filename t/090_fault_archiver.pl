@@ -120,7 +120,7 @@ sub archive_once
 	return ('the damaged bytes are lost in the end', $error) unless is_kept($wal, $old);
 	# Another file may be on its way, or its archiver was killed: then the next
 	# sweeps. A connection makes PostgreSQL look whether it is time to start it.
-	eval { wait_until('tmp/ to be empty', sub { archiver(); !temporary_files($archive) }, 30) };
+	eval { wait_until('tmp/ to be empty', sub { archiver(); !temporary_files($archive) }) };
 	my @left = temporary_files($archive);
 	return ("leaves @left", $error) if @left;
 	return (undef, $error);

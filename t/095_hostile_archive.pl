@@ -10,6 +10,7 @@ use warnings;
 use lib 't/lib';
 
 use Digest::MD5 qw(md5_hex);
+use Fcntl qw(:flock);
 use File::Basename qw(basename dirname);
 use Get;
 use POSIX ();
@@ -88,6 +89,7 @@ foreach my $umask (0, 077)
 	under(0, 'drill', '--archive', $archive, '--scratch', $short, '--quiet', '--no-report');
 	rmdir $short or die $!;
 }
+wait_archived($primary);	# what has no name yet may be gone when it is looked at
 is(open_to_others($archive, 0600, 0700), '', 'all of the archive is for its owner alone');
 foreach my $file ('walarch.known', 'pg_stat/walarch.stat', 'pg_stat_tmp/walarch.stat')
 {
@@ -104,6 +106,7 @@ foreach my $umask (0, 077)
 	under($umask, 'backup', '--archive', archive_dir($group), @group, '--checkpoint', 'fast', '--quiet');
 	under($umask, 'pin', '--archive', archive_dir($group), "pin$umask", '--lsn', '0/1000000');
 }
+wait_archived($group);
 is(open_to_others(archive_dir($group), 0640, 0750), '', 'a cluster that its group may read has such an archive');
 is((stat data_file($group, 'walarch.known'))[2] & 07777, 0640, 'and such a note of it');
 under(077, 'restore', '--archive', archive_dir($group), '-D', "$base/grouped", '--quiet');
@@ -254,7 +257,9 @@ rmdir "$archive/tmp/fedcba9876543210-1" or die $!;
 # what file systems, snapshots, copies and people leave: each a directory, a file and a link
 my $asked = 'SELECT (SELECT count(*) FROM walarch.segments()), (SELECT count(*) FROM walarch.backups), '
   . '(SELECT count(*) FROM walarch.gaps), (SELECT count(*) FROM walarch.retention_plan())';
-my $up = $primary->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
+my $processes = q{SELECT string_agg(backend_type || ' ' || pid, ', ' ORDER BY backend_type) FROM pg_stat_activity }
+  . q{WHERE backend_type IN ('archiver', 'checkpointer')};
+my $up = $primary->safe_psql('postgres', $processes);
 my @ends = map { walarch(@$_)->{status} } my @ask = ([ 'list', '--archive', $archive ], [ 'verify', '--archive', $archive, '--quick' ],
 	[ 'prune', '--archive', $archive, '--retention-window', '1d' ]);
 my $answer = $primary->safe_psql('postgres', $asked);
@@ -281,9 +286,12 @@ unlink "$archive/base/latest" or die $!;
 mkdir "$archive/wal/lost+found" or die $!;
 set_conf($primary, 'walarch.retention_window', '10000d');
 set_conf($primary, 'walarch.auto_prune', 'on');
+unlink "$archive/prune.lock" or die $!;
 $primary->backup('with strays');
+wait_until('the archiver to prune', sub { -e "$archive/prune.lock" });
+wait_until('it to come to the end', sub { open(my $lock, '<', "$archive/prune.lock") or die $!; flock($lock, LOCK_EX | LOCK_NB) });
 switch_and_archive($primary);
-is($primary->safe_psql('postgres', 'SELECT pg_postmaster_start_time()'), $up, 'the server goes on, also when the archiver prunes');
+is($primary->safe_psql('postgres', $processes), $up, 'the server goes on, also when the archiver prunes');
 set_conf($primary, 'walarch.auto_prune', 'off');
 rmdir "$archive/wal/lost+found" or die $!;
 

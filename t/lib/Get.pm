@@ -100,6 +100,7 @@ sub ask_begin
 	my $message = "$dir.stderr";
 	my @command = ref $words[0] ? @{ shift @words } : ();
 
+	my $begun = Time::HiRes::time();
 	my $pid = fork() // die "could not fork: $!";
 	if ($pid == 0)
 	{
@@ -112,7 +113,7 @@ sub ask_begin
 		  or POSIX::_exit(98);
 	}
 	return {
-		dir => $dir, pid => $pid, begun => Time::HiRes::time(), message => $message,
+		dir => $dir, pid => $pid, begun => $begun, message => $message,
 		traced => scalar(@command && $command[0] eq 'strace') };
 }
 

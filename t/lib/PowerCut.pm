@@ -157,7 +157,8 @@ sub path_of
 }
 
 # The calls of a trace (strace -f -y -xx), each as it is entered and as it
-# returns: [moment, process, name, arguments, result].
+# returns: [moment, process, name, arguments, result]. The tracer may have let go
+# of a process in the middle of a call, of which the return is not known then.
 sub events
 {
 	my ($file) = @_;
@@ -168,7 +169,7 @@ sub events
 	{
 		my ($pid, $rest) = $line =~ /^(\d+)\s+(.*)$/ or next;
 
-		if ($rest =~ /^(\w+)\((.*?)\s*<unfinished \.\.\.>$/)
+		if ($rest =~ /^(\w+)\((.*?)\s*<(?:unfinished|detached) \.\.\.>$/)
 		{
 			$begun{$pid} = $2;
 			push @events, [ 'enter', $pid, $1, [ split /, ?/, $2 ] ];

@@ -173,23 +173,6 @@ sub unnamed
 	return grep { (readlink($_) // '') =~ / \(deleted\)$/ } map { glob("/proc/$_/fd/*") } @_;
 }
 
-# The states of the threads of a process, as one word; empty when there is none.
-# A listing of threads is cut short when one ends meanwhile: "unknown", when it
-# has not as many as there are.
-sub states
-{
-	my ($pid) = @_;
-
-	my @states = map {
-		my $open = open(my $handle, '<', $_);
-		$open && (<$handle> // '') =~ /.*\) (\S)/ ? $1 : ();
-	} glob("/proc/$pid/task/*/stat");
-
-	open(my $handle, '<', "/proc/$pid/status") or return '';
-	my ($count) = join('', <$handle>) =~ /^Threads:\s+(\d+)$/m or return '';
-	return @states == $count ? join('', @states) : 'unknown';
-}
-
 # Kill a process, and wait until it holds nothing any more: a thread may be in
 # the middle of an fsync.
 sub kill_whole
@@ -197,7 +180,7 @@ sub kill_whole
 	my ($pid) = @_;
 
 	kill 'KILL', $pid;
-	wait_until("all of process $pid to end", sub { states($pid) =~ /^[ZX]*$/ });
+	wait_until("all of process $pid to end", sub { thread_states($pid) =~ /^[ZX]*$/ });
 	return;
 }
 
@@ -215,7 +198,7 @@ sub stop_in_a_file
 	while (time < $since + 2)
 	{
 		kill 'STOP', $pid or return;
-		wait_until("process $pid to stop", sub { states($pid) =~ /^[tTZX]*$/ });
+		wait_until("process $pid to stop", sub { thread_states($pid) =~ /^[tTZX]*$/ });
 		return $pid if unfinished_by(SEGMENT_BYTES, $pid);
 
 		my $now = held_by(SEGMENT_BYTES, $pid);

@@ -34,7 +34,7 @@ use POSIX ();
 
 our @EXPORT = qw(root_available root_do);
 
-my $timeout_s = 60;
+my $timeout_s = 300;
 my $requests = 0;
 
 sub home { return $ENV{WALARCH_ROOT_HELPER} // ''; }

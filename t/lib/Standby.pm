@@ -28,7 +28,7 @@ use WalArch;
 
 our @EXPORT = qw(
   small_primary new_standby new_recovery wait_objects history_text
-  mark marks wait_marks wait_replayed end_of_recovery timeline
+  mark marks wait_marks wait_replayed wait_delayed end_of_recovery timeline
   wait_line table_sums requests delivered
 );
 
@@ -151,6 +151,17 @@ sub wait_replayed
 
 	$node->poll_query_until('postgres', "SELECT pg_last_wal_replay_lsn() >= '$lsn'")
 	  or die $node->name . " did not replay up to $lsn";
+	return;
+}
+
+# Wait until replay stands still for recovery_min_apply_delay.
+sub wait_delayed
+{
+	my ($node) = @_;
+
+	$node->poll_query_until('postgres',
+		"SELECT wait_event = 'RecoveryApplyDelay' FROM pg_stat_activity WHERE backend_type = 'startup'")
+	  or die 'the replay of ' . $node->name . ' is not held up';
 	return;
 }
 

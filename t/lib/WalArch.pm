@@ -32,7 +32,7 @@ our @EXPORT = qw(
   archive_files files_below object_key object_path object_bytes object_raw object_is by_keys
   sample_files damaged_files temporary_files
   status status_value wait_status wait_until kick log_position log_since reload
-  get init run_in archiver_pid wait_for_archiver present_again
+  get init run_in archiver_pid wait_for_archiver thread_states present_again
   slurp_binary write_binary unpadded
 );
 
@@ -397,6 +397,23 @@ sub wait_for_archiver
 			die $@ if $@ ne '' && !defined $not;
 			return $pid ne '' && $pid ne ($not // '') ? $pid : 0;
 		});
+}
+
+# The states of the threads of a process, as one word; empty when there is none.
+# A listing of threads is cut short when one ends meanwhile: "unknown", when it
+# has not as many as there are.
+sub thread_states
+{
+	my ($pid) = @_;
+
+	my @states = map {
+		my $open = open(my $handle, '<', $_);
+		$open && (<$handle> // '') =~ /.*\) (\S)/ ? $1 : ();
+	} glob("/proc/$pid/task/*/stat");
+
+	open(my $handle, '<', "/proc/$pid/status") or return '';
+	my ($count) = join('', <$handle>) =~ /^Threads:\s+(\d+)$/m or return '';
+	return @states == $count ? join('', @states) : 'unknown';
 }
 
 sub log_position { return -s $_[0]->logfile // 0; }

@@ -6,7 +6,7 @@
 #	$pair->build_standby;
 #	$pair->promote;                         # the standby; the old primary is gone
 #	answers($node); ask_server($node, $sql); process_of($node, 'archiver');
-#	crash_over($node, $checkpointer);       # it began anew
+#	crash_over($node, $checkpointer) or ...;        # it began anew
 #	bring_up($node);                        # whatever state it is in
 
 package Pair;
@@ -43,12 +43,22 @@ sub process_of
 }
 
 # The server begins anew after one of its processes died: another checkpointer.
+# False, if it does not: one that was about to end when it was killed takes
+# nobody along.
 sub crash_over
 {
 	my ($node, $checkpointer) = @_;
+	my $now;
+	my $another = sub {
+		$now = process_of($node, 'checkpointer');
+		return defined $now && $now != $checkpointer;
+	};
 
-	wait_for($node->name . ' to be back', sub { ($checkpointer // 0) != (process_of($node, 'checkpointer') // $checkpointer // 0) });
-	return;
+	return 1 if eval { wait_for($node->name . ' to begin anew', $another, 30) };
+	die $@ if $@ !~ /^timed out/;
+	return 0 if defined $now && $now == $checkpointer;
+	wait_for($node->name . ' to be back', $another);
+	return 1;
 }
 
 # Start a server that may have ended by itself.

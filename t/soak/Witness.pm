@@ -34,6 +34,12 @@ sub acknowledged
 	return sort map { /^(.*)\.done$/ ? $1 : () } slurp_dir(data_file($node, 'pg_wal/archive_status'));
 }
 
+sub segment
+{
+	my ($prefix, $number) = @_;
+	return sprintf '%s%08X%08X', $prefix, $number / $segments_per_file, $number % $segments_per_file;
+}
+
 # Archived in order, without a gap: also what was acknowledged and removed while
 # nobody looked.
 sub chain
@@ -46,7 +52,9 @@ sub chain
 	{
 		my $number = hex(substr($name, 8, 8)) * $segments_per_file + hex(substr($name, 16, 8));
 
-		$self->loss($name, 'what comes before it is not in the archive') if defined $last && $number != $last + 1;
+		# what came while the directories were read may not be in the list
+		$self->loss($name, 'what comes before it is not in the archive')
+		  if defined $last && grep { !-e object_path($self->{archive}, segment($prefix, $_)) } $last + 1 .. $number - 1;
 		$last = $number;
 	}
 	return;
