@@ -299,7 +299,7 @@ COMMENT ON COLUMN backups.start_wal IS 'First segment it needs';
 COMMENT ON COLUMN backups.parent IS 'Backup it is incremental to';
 COMMENT ON COLUMN backups.bytes IS 'Size in bytes of its data in the archive';
 COMMENT ON COLUMN backups.usable IS
-'All the WAL that the backup itself needs is in the archive, with its data, if that was there, and what it is incremental to';
+'All the WAL that the backup itself needs is in the archive; of one in base/ also its files, in their size, and the backups that it is incremental to';
 COMMENT ON COLUMN backups.reason IS 'Why it is not usable, or what else is wrong with it';
 
 CREATE FUNCTION recovery_window_record(

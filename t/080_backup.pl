@@ -218,26 +218,39 @@ is($run->{status}, 1, 'a bit of a backup flipped');
 like($run->{stdout}, qr{^error: base/\Q$newest\E: .*base\.tar\.zst" .*\n.*consequence: the backup cannot be restored}m, 'verify finds it');
 is(decode_json(findings('--json')->{stdout})->{backups}, 5, 'JSON tells how many were read');
 is(findings('--quick')->{status}, 0, 'which --quick cannot see');
+is(findings('--timeline', '7')->{status}, 0, 'nor who looks at another timeline');
+is(findings('--since', '2100-01-01 UTC')->{status}, 0, 'or at what was archived later');
+is(findings('--since', '2000-01-01 UTC')->{status}, 1, 'but who looks at what was archived since it began');
 
+my $resume = $primary->basedir . '/resume';
+my ($archive_id) = slurp_file("$archive/archive.id") =~ /^archive-id: (\w+)$/m or die;
 foreach my $case ([ substr($whole, 0, 1000), qr{"base/\Q$newest\E/base\.tar\.zst" has 1000 bytes, not \d+} ],
-	[ undef, qr{"base/\Q$newest\E/base\.tar\.zst" is missing} ])
+	[ undef, qr{"base/\Q$newest\E/base\.tar\.zst" is missing} ],
+	[ \'/dev/null', qr{"\Q$archive\E/base/\Q$newest\E/base\.tar\.zst" is a symbolic link} ])
 {
 	my ($content, $words) = @$case;
 
-	if (defined $content) { write_binary($data, $content); }
+	if (ref $content) { symlink $$content, $data or die $!; }
+	elsif (defined $content) { write_binary($data, $content); }
 	else { unlink $data or die $!; }
 	$run = findings('--quick');
-	is($run->{status}, 1, 'a file of a backup cut, or missing');
+	is($run->{status}, 1, 'a file of a backup cut, missing, or a link');
 	like($run->{stdout}, qr{^error: base/\Q$newest\E: $words}m, 'verify says so');
+	is(findings('--quick', '--timeline', '7')->{status}, 0, 'not to who looks at another timeline');
+	write_binary($resume, "$archive_id 1 1000000 0\n");
+	is(findings('--resume', $resume)->{status}, 1, 'a run that was interrupted before sees it, too');
+	unlink $resume;
 	like(sql("SELECT usable::text || ' ' || reason FROM walarch.backups WHERE backup_id = '$newest'"), qr/^false $words/,
 		'walarch.backups too');
 	like(walarch('list', '--archive', $archive)->{stdout}, qr/$words/, 'and walarch list');
 	$run = walarch('prune', '--archive', $archive, '--retention-backups', '1', '--apply', '--json');
 	is($run->{status}, 1, 'nothing is pruned then');
-	like($run->{stdout}, qr/the newest backup, \Q$newest\E, cannot be restored: /, 'which it says');
+	like($run->{stdout}, ref $content ? qr{in doubt: base/\Q$newest\E: } : qr/the newest backup, \Q$newest\E, cannot be restored: /,
+		'which it says');
 	is(scalar(backups()), 5, 'all are there');
 	is(sql("SELECT count(*) FROM walarch.recovery_window WHERE backup_id = '$newest'"), '0', 'nothing is recoverable from it');
 }
+unlink $data or die $!;
 write_binary($data, $whole);
 
 my $needed = object_path($archive, substr($newest, 0, 24));

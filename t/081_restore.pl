@@ -277,6 +277,16 @@ sub damaged
 my $tar = "$archive/base/$second/base.tar.zst";
 damaged('a flipped byte', $tar, sub { substr(${ $_[0] }, length(${ $_[0] }) / 2, 1) ^= "\x01" }, qr{base\.tar\.zst" is damaged});
 damaged('a truncated tar', $tar, sub { ${ $_[0] } = substr(${ $_[0] }, 0, -1000) }, qr{backup \Q$second\E cannot be restored: "base/\Q$second\E/base\.tar\.zst" has \d+ bytes, not \d+});
+{
+	my $good = slurp_binary($tar);
+
+	write_binary($tar, substr($good, 0, -1000));
+	my $older = restore('-D', "$base/older", '--dry-run', moved());
+	is($older->{status}, 0, 'an older one is chosen then');
+	like($older->{stderr}, qr{warning: backup \Q$second\E, which is newer, cannot be restored: "base/\Q$second\E/base\.tar\.zst" has }, 'with a warning');
+	write_binary($tar, $good);
+	unlike(restore('-D', "$base/older", '--dry-run', moved())->{stderr}, qr/which is newer/, 'of which there is none otherwise');
+}
 damaged('a damaged manifest', "$archive/base/$second/backup_manifest.zst", sub { substr(${ $_[0] }, 100, 1) ^= "\x01" }, qr{backup_manifest\.zst"? is damaged});
 
 # an archive that somebody put together: digests and sizes fit, the names do not

@@ -196,12 +196,24 @@ look_at_rest(WaStore *store, const char *id, WaBase *base, WaError *err)
 	return WA_OK;
 }
 
-/* Are its files there, and of the size that it tells?  Else the reason. */
+/* One backup whose file is a link, or cannot be looked at, hides no other. */
+static bool
+concerns_all(WaCode code)
+{
+	return code == WA_NO_MEMORY || code == WA_NO_DIRECTORY ||
+		code == WA_STUCK || code == WA_CANCELLED;
+}
+
+/*
+ * Are its files there, and of the size that it tells?  Else the reason;
+ * *unknown: one could not be looked at.
+ */
 static WaCode
 check_files(WaStore *store, const WaBaseBackup *backup, char *reason,
-			size_t reason_bytes, WaError *err)
+			size_t reason_bytes, bool *unknown, WaError *err)
 {
 	reason[0] = '\0';
+	*unknown = false;
 	for (size_t i = 0; i < backup->files_count && reason[0] == '\0'; i++)
 	{
 		const WaBaseFile *file = &backup->files[i];
@@ -211,10 +223,16 @@ check_files(WaStore *store, const WaBaseBackup *backup, char *reason,
 
 		wa_layout_base_key(backup->id, file->name, key);
 		code = wa_store_stat(store, key, &stat, err);
+		if (concerns_all(code))
+			return code;
 		if (code == WA_NOT_FOUND)
 			snprintf(reason, reason_bytes, "\"%s\" is missing", key);
 		else if (code != WA_OK)
-			return code;
+		{
+			snprintf(reason, reason_bytes, "%.*s", (int) reason_bytes - 1,
+					 err->message);
+			*unknown = true;
+		}
 		else if (stat.bytes != file->stored_bytes)
 			snprintf(reason, reason_bytes, "\"%s\" has %" PRIu64
 					 " bytes, not %" PRIu64, key, stat.bytes,
@@ -236,7 +254,7 @@ look_at_whole(WaStore *store, const char *id, WaBase *base, WaError *err)
 	if (code != WA_OK)
 		return code;
 	code = check_files(store, &base->backup, base->reason,
-					   sizeof(base->reason), err);
+					   sizeof(base->reason), &base->unknown, err);
 	if (code == WA_OK && base->reason[0] != '\0')
 	{
 		/* whoever deletes it takes its sign away first */
@@ -339,8 +357,8 @@ wa_bases_lock(WaStore *store, const WaMarker *marker, WaError *err)
 	code = wa_store_lock(store, WA_KEY_BASE_LOCK, err);
 	if (code == WA_EXISTS)
 	{
-		wa_fail(err, WA_EXISTS, "another backup is being taken into \"%s\"",
-				store->place);
+		wa_fail(err, WA_EXISTS, "another backup is being taken into \"%s\", or a "
+				"prune removes what one has left", store->place);
 		wa_hint(err, "Try again when it has ended.");
 	}
 	return code == WA_OK ?
@@ -427,11 +445,13 @@ wa_base_advertise(WaStore *store, const WaBaseBackup *backup, WaError *err)
 {
 	char		key[WA_KEY_BYTES];
 	char		reason[200];
+	bool		unknown;
 	char	   *text;
 	WaError		ignored;
 	WaCode		code;
 
-	if (check_files(store, backup, reason, sizeof(reason), err) != WA_OK)
+	if (check_files(store, backup, reason, sizeof(reason), &unknown,
+					err) != WA_OK || unknown)
 		return err->code;
 	if (reason[0] != '\0')
 		return wa_fail(err, WA_CHANGED, "what was written of backup %s is not "

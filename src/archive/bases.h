@@ -28,6 +28,7 @@ typedef struct WaBase
 	WaBaseBackup backup;
 	char		reason[200];	/* also of a whole one: what is wrong with its
 								 * files, by their names and sizes; or empty */
+	bool		unknown;		/* because one could not be looked at */
 } WaBase;
 
 typedef struct WaBases

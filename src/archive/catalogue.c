@@ -271,7 +271,12 @@ add_bases(Builder *builder, WaError *err)
 		char		key[WA_KEY_BYTES];
 
 		if (base->state == WA_BASE_WHOLE)
+		{
 			code = add_stored(builder, &base->backup, base->reason, err);
+			snprintf(key, sizeof(key), WA_PREFIX_BASE "/%.63s", base->id);
+			if (code == WA_OK && base->unknown)
+				code = add_doubt(builder, key, base->reason, err);
+		}
 		else if (base->state == WA_BASE_UNREADABLE)
 		{
 			wa_layout_base_key(base->id, WA_BASE_ADVERTISED, key);

@@ -128,8 +128,8 @@ reads_base(const WaVerifyOptions *options, const WaBackup *backup)
 		(options->sample_percent != 0 && options->sample_percent < 100) ||
 		(options->tli != 0 && options->tli != backup->tli))
 		return false;
-	/* one whose files are not there as they should be was reported */
-	return backup->damage[0] == '\0' &&
+	/* one whose files are not there as they should be was reported, or is now */
+	return (backup->damage[0] == '\0' || options->resume.tli != 0) &&
 		(options->since_us == 0 ||
 		 !wa_backuphistory_time(backup->history.stop_time, &stop_us) ||
 		 stop_us >= options->since_us);

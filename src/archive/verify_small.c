@@ -38,10 +38,15 @@ report(const WaVerifyOptions *options, const char *object,
 }
 
 static void
-report_doubt(const WaVerifyOptions *options, const WaDoubt *doubt)
+report_doubt(const WaVerifyOptions *options, const WaCatalogue *catalogue,
+			 const WaDoubt *doubt)
 {
 	bool		history = strstr(doubt->object, ".history") != NULL;
+	const char *slash = strrchr(doubt->object, '/');
 
+	/* of its data: reported with the backup */
+	if (slash != NULL && wa_catalogue_stored(catalogue, slash + 1) != NULL)
+		return;
 	report(options, doubt->object,
 		   history ? WA_SEVERITY_ERROR : WA_SEVERITY_WARNING, doubt->reason,
 		   history ? "no recovery can follow that timeline" :
@@ -61,6 +66,8 @@ report_backup(const WaVerifyOptions *options, const WaCatalogue *catalogue,
 	char		text[WA_FINDING_TEXT_BYTES];
 	char		object[WA_KEY_BYTES];
 
+	if (options->tli != 0 && options->tli != backup->tli)
+		return;
 	snprintf(object, sizeof(object), WA_PREFIX_BASE "/%s", backup->id);
 	if (backup->damage[0] != '\0')
 		report(options, object, WA_SEVERITY_ERROR, backup->damage,
@@ -161,7 +168,7 @@ wa_verify_small(const WaVerifyOptions *options, const WaCatalogue *catalogue,
 	char		text[WA_FINDING_TEXT_BYTES];
 
 	for (size_t i = 0; i < catalogue->doubts_count; i++)
-		report_doubt(options, &catalogue->doubts[i]);
+		report_doubt(options, catalogue, &catalogue->doubts[i]);
 	for (size_t i = 0; i < catalogue->backups_count; i++)
 		report_backup(options, catalogue, &catalogue->backups[i]);
 	for (size_t i = 0; i < catalogue->timelines_count; i++)

@@ -158,6 +158,7 @@ look_at_base(WaVerifyTask *self, WaWorker *worker, WaError *err)
 	uint64_t	before = 0;
 	WaCode		code = WA_OK;
 
+	self->raw_bytes = 0;
 	if (open_bench(self, worker, &bench, err) != WA_OK ||
 		wa_base_read(bench->store, self->base, &backup, err) != WA_OK)
 		return err->code;

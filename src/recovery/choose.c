@@ -358,6 +358,27 @@ no_backup(const Choosing *self, WaError *err)
 	return err->code;
 }
 
+/* A newer one than was chosen that would be on the way, if it were of use. */
+static void
+note_passed_over(Choosing *self)
+{
+	WaChoice   *choice = self->choice;
+
+	for (size_t i = 0; i < self->catalogue->backups_count; i++)
+	{
+		const WaBackup *backup = &self->catalogue->backups[i];
+		char		reason[WA_BACKUP_REASON_BYTES];
+
+		if (!backup->stored || !on_the_way(self, backup) ||
+			backup->history.start_lsn <= choice->backup->history.start_lsn ||
+			(self->lsn != 0 && backup->history.stop_lsn > self->lsn) ||
+			wa_backup_usable(self->catalogue, backup, reason))
+			continue;
+		choice->passed_over = backup;
+		memcpy(choice->passed_reason, reason, sizeof(reason));
+	}
+}
+
 /* The newest that serves; one with damaged pages for want of another only. */
 static WaCode
 find_backup(Choosing *self, WaError *err)
@@ -382,7 +403,11 @@ find_backup(Choosing *self, WaError *err)
 	}
 	self->choice->backup = best;
 	self->choice->sound = best_sound;
-	return best != NULL ? WA_OK : no_backup(self, err);
+	if (best == NULL)
+		return no_backup(self, err);
+	if (target->backup == NULL)
+		note_passed_over(self);
+	return WA_OK;
 }
 
 /* ---- the WAL ---------------------------------------------------------------- */

@@ -17,7 +17,6 @@
 #include "archive/bases.h"
 #include "archive/identity.h"
 #include "archive/layout.h"
-#include "archive/windows.h"
 #include "cli/cli.h"
 #include "cli/json.h"
 #include "cli/progress.h"
@@ -26,6 +25,7 @@
 #include "core/lsn.h"
 #include "core/sink_check.h"
 #include "core/sink_zstd.h"
+#include "recovery/arrival.h"
 #include "recovery/hold.h"
 #include "recovery/parent.h"
 #include "recovery/policy.h"
@@ -74,6 +74,8 @@ static const char usage[] =
 
 #define DEFAULT_LABEL			"walarch backup"
 #define WAL_TIMEOUT_US			(INT64_C(600) * 1000000)
+#define LOCK_POLL_US			100000
+#define LOCK_TRIES				50
 #define WAL_POLL_US				200000
 #define SAY_EVERY_MS			15000
 
@@ -257,56 +259,6 @@ take_begin(void *arg, uint64_t start_lsn, uint32_t tli, uint64_t total_bytes,
 
 /* ---- the WAL that it needs -------------------------------------------------- */
 
-/* What was archived damaged arrives, but nothing can be restored with it. */
-static WaCode
-check_arrived(Taking *self, uint64_t segno, const WaWalName *name,
-			  WaError *err)
-{
-	WaPlace		place = {self->backup.start_tli, segno};
-	WaEnvelope	envelope;
-	WaStat		stat;
-
-	if (wa_segment_envelope(self->store, &self->marker, place, &stat,
-							&envelope, err) != WA_OK)
-		return err->code;
-	if (envelope.damage[0] == '\0')
-		return WA_OK;
-	wa_fail(err, WA_DAMAGED, "WAL segment %s, which the backup needs, was "
-			"damaged when it was archived: %s", name->text, envelope.damage);
-	wa_hint(err, "Look after the storage below pg_wal of the server, then take "
-			"another backup.");
-	return err->code;
-}
-
-/*
- * The first segment that is not in the archive, if any is not.  One that is
- * there is made durable: whoever archived it may not have synced its name yet,
- * and what this backup says of itself must not be durable before.
- */
-static WaCode
-find_missing(Taking *self, uint64_t *segno, WaWalName *name, bool *missing,
-			 WaError *err)
-{
-	const WaBaseBackup *backup = &self->backup;
-	uint32_t	segment_bytes = self->marker.segment_bytes;
-
-	for (; *segno <= (backup->stop_lsn - 1) / segment_bytes; (*segno)++)
-	{
-		char		key[WA_KEY_BYTES];
-		WaCode		code;
-
-		wa_layout_segment(backup->start_tli, *segno, segment_bytes, name, key);
-		code = wa_store_persist(self->store, key, err);
-		*missing = code == WA_NOT_FOUND;
-		if (code != WA_OK)
-			return *missing ? WA_OK : code;
-		if (check_arrived(self, *segno, name, err) != WA_OK)
-			return err->code;
-	}
-	*missing = false;
-	return WA_OK;
-}
-
 static WaCode
 wait_for_wal(Taking *self, WaError *err)
 {
@@ -321,7 +273,8 @@ wait_for_wal(Taking *self, WaError *err)
 	{
 		uint64_t	now_ms;
 
-		if (find_missing(self, &segno, &name, &missing, err) != WA_OK)
+		if (wa_arrival_look(self->store, &self->marker, &self->backup, &segno,
+							&name, &missing, err) != WA_OK)
 			return err->code;
 		if (!missing)
 			return WA_OK;
@@ -348,6 +301,19 @@ wait_for_wal(Taking *self, WaError *err)
 }
 
 /* ---- the whole -------------------------------------------------------------- */
+
+/* A prune that removes what a deletion left soon ends. */
+static WaCode
+lock_bases(Taking *self, WaError *err)
+{
+	for (int i = 0; wa_bases_lock(self->store, &self->marker, err) != WA_OK; i++)
+	{
+		if (err->code != WA_EXISTS || i == LOCK_TRIES)
+			return err->code;
+		usleep(LOCK_POLL_US);
+	}
+	return WA_OK;
+}
 
 static WaCode
 check_server(Taking *self, PGconn *connection, WaError *err)
@@ -535,7 +501,7 @@ backup(const Options *options)
 			 wa_server_connect(&options->server, true, &connection,
 							   &err) == WA_OK &&
 			 check_server(&self, connection, &err) == WA_OK &&
-			 wa_bases_lock(self.store, &self.marker, &err) == WA_OK &&
+			 lock_bases(&self, &err) == WA_OK &&
 			 wa_bases_sweep(self.store, &swept, &err) == WA_OK)
 	{
 		wa_zstd_threads(self.zstd, options->threads);

@@ -185,6 +185,8 @@ print_json(const Options *options, const WaCatalogue *catalogue,
 	wa_json_lsn("latest_lsn", choice->latest_lsn);
 	wa_json_time("latest_time", choice->latest_known, choice->latest_us);
 	wa_json_number("raw_bytes", (int64_t) plan->raw_bytes);
+	wa_json_string("passed_over", choice->passed_over != NULL ?
+				   choice->passed_over->id : NULL);
 	wa_json_bool("checksum_failures", !choice->sound);
 	wa_json_bool("archiving", options->restore.archiving);
 	wa_json_string("pin", pin);
@@ -288,6 +290,10 @@ restore(const Options *options, WaError *err)
 		return err->code;
 	if (talks)
 		print_plan(options, &view.catalogue, &view.plan);
+	if (view.plan.choice.passed_over != NULL)
+		fprintf(stderr, "walarch restore: warning: backup %s, which is newer, "
+				"cannot be restored: %s\n", view.plan.choice.passed_over->id,
+				view.plan.choice.passed_reason);
 	if (!view.plan.choice.sound)
 		fprintf(stderr, "walarch restore: warning: of backup %s "
 				WA_BACKUP_CHECKSUMS "\n", view.plan.choice.backup->id);

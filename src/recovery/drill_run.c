@@ -165,6 +165,10 @@ note_choice(const WaRestore *restore, const WaRestoreView *view,
 	wa_drill_check(drill, "choose", WA_CHECK_PASSED, "backup %s, %" PRIu64
 				   " segments: all there", choice->backup->id,
 				   choice->segments);
+	if (choice->passed_over != NULL)
+		wa_drill_check(drill, "newest", WA_CHECK_FAILED, "backup %s, which is "
+					   "newer, cannot be restored: %s",
+					   choice->passed_over->id, choice->passed_reason);
 	if (!choice->sound)
 		wa_drill_check(drill, "backup", WA_CHECK_FAILED, WA_BACKUP_CHECKSUMS);
 }

@@ -39,8 +39,10 @@ report(WaTask *done)
 {
 	WaPruneState *state;
 	WaError		err;
+	bool		complete;
 
-	if (walarch_inquiry_outcome(done, (void **) &state, &err) != WA_OK)
+	complete = walarch_inquiry_outcome(done, (void **) &state, &err) == WA_OK;
+	if (!complete)
 		report_failure(&err);
 	if (state->retention.plan.doubt)
 		ereport(WARNING,
@@ -50,7 +52,7 @@ report(WaTask *done)
 		ereport(WARNING,
 				(errmsg("walarch.auto_prune: %s",
 						state->retention.plan.warning)));
-	walarch_prune_report(state, "walarch.auto_prune");
+	walarch_prune_report(state, complete, "walarch.auto_prune");
 }
 
 void

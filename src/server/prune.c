@@ -48,7 +48,8 @@ walarch_prune_run(const WaInquiry *inquiry, void *state, WaError *err)
 }
 
 void
-walarch_prune_report(const WaPruneState *state, const char *who)
+walarch_prune_report(const WaPruneState *state, bool complete,
+					 const char *who)
 {
 	const WaPlan *plan = &state->retention.plan;
 
@@ -59,7 +60,7 @@ walarch_prune_report(const WaPruneState *state, const char *who)
 		const WaGroup *group = &plan->groups[i];
 		char		name[WA_GROUP_NAME_BYTES];
 
-		if (group->goes)
+		if (group->goes && complete)
 			ereport(LOG,
 					(errmsg("%s: %s goes: %s", who,
 							wa_group_name(&state->retention, group, name),

@@ -31,9 +31,11 @@ extern WaCode walarch_prune_run(const WaInquiry *inquiry, void *state,
 
 /*
  * What was deleted, and why, into the log: a line for each object or run of
- * segments, and one for all.  May throw.
+ * segments, and one for all; this one only when deleting was cut short, since
+ * nobody knows then which were left.  May throw.
  */
-extern void walarch_prune_report(const WaPruneState *state, const char *who);
+extern void walarch_prune_report(const WaPruneState *state, bool complete,
+								 const char *who);
 
 /* Frees the state, too. */
 extern void walarch_prune_release(void *state);

@@ -54,7 +54,7 @@ tell(const WaPruneState *state)
 						plan->doubt_reason)));
 	if (plan->warning[0] != '\0')
 		ereport(WARNING, (errmsg("%s", plan->warning)));
-	walarch_prune_report(state, "walarch.prune");
+	walarch_prune_report(state, true, "walarch.prune");
 }
 
 static Datum

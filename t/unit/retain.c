@@ -833,6 +833,13 @@ test_bases(void)
 	is_str(reason_of(WA_GROUP_BASE, 10), "backup b2 is incremental to it",
 		   "that of the parent's parent, too");
 
+	/* nor is one of which a part cannot be read any more */
+	snprintf(world.backups[0].damage, sizeof(world.backups[0].damage), "torn");
+	ask(&world);
+	is_str(plan.doubt_reason, "the newest backup, b2, cannot be restored: torn",
+		   "damage at the bottom of the chain");
+	world.backups[0].damage[0] = '\0';
+
 	/* a chain that is broken is no backup that counts */
 	strcpy(world.backups[2].parent, "gone");
 	ask(&world);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "archive/bases.h"
 #include "archive/identity.h"
 #include "archive/pins.h"
 #include "faults.h"
@@ -84,12 +85,16 @@ open_store(void)
 	must(wa_identity_read(store, "archive", &marker, &err) == WA_OK);
 }
 
-/* Segments 2 to 9, a commit a day in each, backups in 3 and 6. */
+/*
+ * Segments 2 to 9, a commit a day in each, backups in 3 and 6.  One of them may
+ * be damaged before it is archived, another be of another history (0: none).
+ */
 static void
-fresh(void)
+fresh_with(int damaged, int astray)
 {
 	WaArchiveConfig config;
 	WalWriter	wal;
+	WalWriter	other;
 
 	wa_archive_close(archive);
 	remove_tree(path_in_scratch("archive"));
@@ -99,17 +104,31 @@ fresh(void)
 	archive = wa_archive_open(&config);
 	must(archive != NULL);
 	wal_open(&wal, SEG_1MB, 2);
+	wal_open(&other, SEG_1MB, 2);
 	for (int i = 0; i < SEGMENTS; i++)
 	{
 		wal_commit(&wal, NOON_US + i * DAY_US);
 		wal_switch(&wal);
+		wal_filler(&other, 100);
+		wal_commit(&other, NOON_US + i * DAY_US);
+		wal_switch(&other);
 	}
+	if (damaged != 0)
+		wal_segment(&wal, damaged - 2)[70] ^= 1;
 	for (int i = 0; i < SEGMENTS; i++)
-		push(wal_name(&wal, i), wal_segment(&wal, i), SEG_1MB);
+		push(wal_name(&wal, i),
+			 wal_segment(i + 2 == astray ? &other : &wal, i), SEG_1MB);
 	push_backup(3);
 	push_backup(6);
+	wal_close(&other);
 	wal_close(&wal);
 	open_store();
+}
+
+static void
+fresh(void)
+{
+	fresh_with(0, 0);
 }
 
 static WaCode
@@ -173,6 +192,58 @@ test_prune(void)
 	must(unlink(in_archive(segment_key(3))) == 0);
 	is_code(prune(100), WA_OK, &err, "one that has gone meanwhile");
 	is_int(pruned.objects, 4, "does not count");
+}
+
+/* What no recovery can pass is known from what is stored with it. */
+static void
+test_obstacles(void)
+{
+	fresh_with(6, 0);
+	must(plan(2) == WA_OK);
+	ok(retention.plan.doubt, "a damaged segment that the newest backup needs");
+	has_str(retention.plan.doubt_reason, "WAL that it needs is damaged: "
+			"000000010000000000000006", "is a doubt");
+	fresh_with(8, 0);
+	must(plan(2) == WA_OK);
+	must(prune(100) == WA_OK);
+	ok(!there(segment_key(2)) && there(segment_key(3)), "behind a damaged one "
+	   "nothing is recoverable: the window begins before the older backup");
+	fresh_with(0, 8);
+	must(plan(2) == WA_OK);
+	must(prune(100) == WA_OK);
+	ok(!there(segment_key(2)) && there(segment_key(3)), "nor behind one of "
+	   "another history");
+}
+
+/* What deletions left goes with the rest, whatever their number. */
+static void
+test_left(void)
+{
+	static const char *const ids[] = {
+		"000000010000000000000003.00000028", "000000010000000000000004.00000028",
+		"000000010000000000000005.00000028"
+	};
+	char		key[WA_KEY_BYTES];
+
+	fresh();
+	must(wa_bases_lock(store, &marker, &err) == WA_OK);
+	open_store();
+	for (int i = 0; i < 3; i++)
+	{
+		snprintf(key, sizeof(key), "base/%s", ids[i]);
+		must(mkdir(in_archive(key), 0700) == 0);
+		snprintf(key, sizeof(key), "base/%s/withdrawn", ids[i]);
+		write_file(in_archive(key), "x", 1);
+	}
+	must(plan(0) == WA_OK);
+	is_code(wa_retention_lock(store, &err), WA_OK, &err, "the lock of a prune");
+	is_code(prune(100), WA_OK, &err, "removes what three deletions left");
+	is_int(pruned.objects, 3, "all");
+	for (int i = 0; i < 3; i++)
+	{
+		snprintf(key, sizeof(key), "base/%s", ids[i]);
+		ok(!there(key), "%s has gone", ids[i]);
+	}
 }
 
 static void
@@ -472,6 +543,8 @@ main(void)
 	zstd = wa_zstd_open();
 	must(bench != NULL && zstd != NULL);
 	test_prune();
+	test_obstacles();
+	test_left();
 	test_other_archive();
 	test_lock();
 	test_prefix();

@@ -509,6 +509,8 @@ test_locks(void)
 			"the first is held");
 	is_code(wa_store_lock(store, "two.lock", &err), WA_EXISTS, &err,
 			"so is the second");
+	is_code(wa_store_lock(other, "one.lock", &err), WA_OK, &err,
+			"which its holder may ask for again");
 	is_code(wa_store_lock(other, "three.lock", &err), WA_INVALID, &err,
 			"there is no room for a third");
 	wa_store_close(other);
