@@ -244,6 +244,16 @@ test_left(void)
 		snprintf(key, sizeof(key), "base/%s", ids[i]);
 		ok(!there(key), "%s has gone", ids[i]);
 	}
+
+	/* a plan may be old: by its turn another backup has begun there */
+	snprintf(key, sizeof(key), "base/%s", ids[0]);
+	must(mkdir(in_archive(key), 0700) == 0);
+	must(plan(0) == WA_OK);
+	snprintf(key, sizeof(key), "base/%s/begun", ids[0]);
+	write_file(in_archive(key), "x", 1);
+	is_code(prune(100), WA_OK, &err, "what has become something else");
+	is_int(pruned.objects, 0, "is left alone");
+	ok(there(key), "as it is");
 }
 
 static void
