@@ -141,7 +141,7 @@ is(join(' ', temporary_files($archive)), '', 'nothing is left in tmp/');
 like($status->{last_error}, qr/ here, where the file is damaged at byte \d+: WAL is damaged at /, 'what is wrong with the file in pg_wal');
 like(log_since($node, $before), qr/HINT: .*The file in pg_wal is damaged, the archive's copy is whole/,
 	'the hint says whose fault it is');
-is((run_in('/', $ENV{WALARCH_BIN}, 'get', '--archive', $archive, $conflict, source($conflict)))[0], 0, 'what README advises');
+is((run_in($node->data_dir, $ENV{WALARCH_BIN}, 'get', '--archive', $archive, $conflict, "pg_wal/$conflict"))[0], 0, 'what README advises');
 ok(slurp_binary(source($conflict)) eq $original, 'puts the right bytes back');
 kick($node);
 wait_archived($node);

@@ -284,6 +284,15 @@ damaged('a truncated tar', $tar, sub { ${ $_[0] } = substr(${ $_[0] }, 0, -1000)
 	my $older = restore('-D', "$base/older", '--dry-run', moved());
 	is($older->{status}, 0, 'an older one is chosen then');
 	like($older->{stderr}, qr{warning: backup \Q$second\E, which is newer, cannot be restored: "base/\Q$second\E/base\.tar\.zst" has }, 'with a warning');
+	my $before = restore('-D', "$base/older", '--dry-run', '--target-time', "$moment UTC", moved());
+	is($before->{status}, 0, 'for a time before it, which it would not serve');
+	unlike($before->{stderr}, qr/which is newer/, 'there is none');
+	my @others = grep { $_ ne $second } map { m{^base/([^/]+)/backup$} ? $1 : () } files_below($archive, 'base');
+	rename "$archive/base/$_/base.tar.zst", "$archive/base/$_.hidden" or die $! foreach @others;
+	my $none = restore('-D', "$base/older", '--dry-run', moved());
+	is($none->{status}, 1, 'when none can be restored');
+	like($none->{stderr}, qr{backup \Q$second\E cannot be restored, and no other one serves: "base/\Q$second\E/base\.tar\.zst" has }, 'the newest is named');
+	rename "$archive/base/$_.hidden", "$archive/base/$_/base.tar.zst" or die $! foreach @others;
 	write_binary($tar, $good);
 	unlike(restore('-D', "$base/older", '--dry-run', moved())->{stderr}, qr/which is newer/, 'of which there is none otherwise');
 }

@@ -15,8 +15,9 @@
 #define WA_PREFIX_PINS	"pins"
 #define WA_PREFIX_BASE	"base"
 #define WA_PREFIX_DRILLS	"drills"
-#define WA_KEY_BASE_LOCK	"base.lock" /* of whoever takes a backup; from the
-										 * first one on it is there */
+#define WA_KEY_BASE_LOCK	"base.lock" /* of whoever takes a backup, or removes
+										 * leftovers; from the first backup on
+										 * it is there */
 #define WA_KEY_BASE_MARK	"base/base.id"	/* there before base.lock is */
 #define WA_BASE_ADVERTISED	"backup"	/* last file of a backup that is whole */
 #define WA_BASE_BEGUN		"begun" /* first file of one that is being taken */

@@ -131,7 +131,8 @@ wa_verdict_fail_conflict(WaArchive *archive, const char *key,
 			"\"%s\" is in the archive with different content: digest %s there "
 			"(\"%.300s/%s\"), %s here%s", ours->name, theirs_text,
 			wa_archive_config(archive)->path, key, ours_text, damage_text);
-	if (damage[0] != '\0' && is_whole(theirs))
+	if (damage[0] != '\0' && is_whole(theirs) &&
+		theirs->system_identifier == ours->system_identifier)
 		wa_hint(err, "The file in pg_wal is damaged, the archive's copy is "
 				"whole. Nothing was overwritten. If only this server writes "
 				"that timeline, have \"walarch get\" put the archive's copy in "

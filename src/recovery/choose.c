@@ -280,15 +280,17 @@ began_before(const Choosing *self, const WaBackup *backup, int64_t time_us)
 		start_us + 1000000 <= time_us;
 }
 
-/* Can a recovery that begins with this backup stop at the target? */
+/*
+ * Could a recovery that begins with this backup stop at the target, if the
+ * backup can be restored?
+ */
 static bool
-serves(const Choosing *self, const WaBackup *backup)
+fits(const Choosing *self, const WaBackup *backup)
 {
 	uint64_t	segment_bytes = self->catalogue->marker.segment_bytes;
 	WaPlace		ignored;
 
-	if (!backup->stored || !wa_backup_usable(self->catalogue, backup, NULL) ||
-		!on_the_way(self, backup) ||
+	if (!backup->stored || !on_the_way(self, backup) ||
 		!place_of(self, backup->start_segno, &ignored))
 		return false;
 	switch (self->target->kind)
@@ -308,12 +310,42 @@ serves(const Choosing *self, const WaBackup *backup)
 	}
 }
 
+static bool
+serves(const Choosing *self, const WaBackup *backup)
+{
+	return wa_backup_usable(self->catalogue, backup, NULL) &&
+		fits(self, backup);
+}
+
+/*
+ * The newest that fits, begun after another one (NULL: whichever), and cannot
+ * be restored for this reason; NULL: none.
+ */
+static const WaBackup *
+newest_unusable(const Choosing *self, const WaBackup *after, char *reason)
+{
+	const WaCatalogue *catalogue = self->catalogue;
+
+	/* in order of their starts */
+	for (size_t i = catalogue->backups_count; i-- > 0;)
+	{
+		const WaBackup *backup = &catalogue->backups[i];
+
+		if (backup == after)
+			return NULL;
+		if (fits(self, backup) && !wa_backup_usable(catalogue, backup, reason))
+			return backup;
+	}
+	return NULL;
+}
+
 static WaCode
 no_backup(const Choosing *self, WaError *err)
 {
 	const WaTarget *target = self->target;
 	char		reason[WA_BACKUP_REASON_BYTES];
 	const WaBackup *oldest = NULL;
+	const WaBackup *unusable;
 
 	for (size_t i = 0; i < self->catalogue->backups_count; i++)
 	{
@@ -332,6 +364,14 @@ no_backup(const Choosing *self, WaError *err)
 		wa_hint(err, "\"walarch backup\" takes one. From a backup that lies "
 				"elsewhere, recover by hand: see README, \"Point-in-time "
 				"recovery\".");
+	}
+	else if (target->backup == NULL &&
+			 (unusable = newest_unusable(self, NULL, reason)) != NULL)
+	{
+		wa_fail(err, WA_NOT_FOUND, "backup %s cannot be restored, and no other "
+				"one serves: %s", unusable->id, reason);
+		wa_hint(err, "\"walarch list\" shows all backups, and \"walarch verify\" "
+				"what is wrong.");
 	}
 	else if (target->backup != NULL)
 		wa_fail(err, WA_NOT_FOUND, "backup \"%s\" is not in the archive, or did "
@@ -356,27 +396,6 @@ no_backup(const Choosing *self, WaError *err)
 				oldest->history.stop_time);
 	}
 	return err->code;
-}
-
-/* A newer one than was chosen that would be on the way, if it were of use. */
-static void
-note_passed_over(Choosing *self)
-{
-	WaChoice   *choice = self->choice;
-
-	for (size_t i = 0; i < self->catalogue->backups_count; i++)
-	{
-		const WaBackup *backup = &self->catalogue->backups[i];
-		char		reason[WA_BACKUP_REASON_BYTES];
-
-		if (!backup->stored || !on_the_way(self, backup) ||
-			backup->history.start_lsn <= choice->backup->history.start_lsn ||
-			(self->lsn != 0 && backup->history.stop_lsn > self->lsn) ||
-			wa_backup_usable(self->catalogue, backup, reason))
-			continue;
-		choice->passed_over = backup;
-		memcpy(choice->passed_reason, reason, sizeof(reason));
-	}
 }
 
 /* The newest that serves; one with damaged pages for want of another only. */
@@ -406,7 +425,8 @@ find_backup(Choosing *self, WaError *err)
 	if (best == NULL)
 		return no_backup(self, err);
 	if (target->backup == NULL)
-		note_passed_over(self);
+		self->choice->passed_over =
+			newest_unusable(self, best, self->choice->passed_reason);
 	return WA_OK;
 }
 

@@ -33,8 +33,8 @@ typedef struct WaChoice
 {
 	const WaBackup *backup;		/* of the catalogue */
 	bool		sound;			/* else with damaged pages, for want of another */
-	const WaBackup *passed_over;	/* the newest on the way, when that cannot be
-									 * restored; else NULL */
+	const WaBackup *passed_over;	/* a newer one that would serve, but cannot be
+									 * restored; NULL: none */
 	char		passed_reason[WA_BACKUP_REASON_BYTES];
 	uint32_t	tli;
 	bool		history_known;	/* else the backup is of that timeline, too */

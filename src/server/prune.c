@@ -60,9 +60,10 @@ walarch_prune_report(const WaPruneState *state, bool complete,
 		const WaGroup *group = &plan->groups[i];
 		char		name[WA_GROUP_NAME_BYTES];
 
-		if (group->goes && complete)
+		if (group->goes)
 			ereport(LOG,
-					(errmsg("%s: %s goes: %s", who,
+					(errmsg(complete ? "%s: %s goes: %s" :
+							"%s: %s was to go: %s", who,
 							wa_group_name(&state->retention, group, name),
 							group->reason)));
 	}

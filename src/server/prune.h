@@ -31,8 +31,8 @@ extern WaCode walarch_prune_run(const WaInquiry *inquiry, void *state,
 
 /*
  * What was deleted, and why, into the log: a line for each object or run of
- * segments, and one for all; this one only when deleting was cut short, since
- * nobody knows then which were left.  May throw.
+ * segments, and one for all.  When deleting was cut short they "were to go":
+ * nobody knows then which are left.  May throw.
  */
 extern void walarch_prune_report(const WaPruneState *state, bool complete,
 								 const char *who);
