@@ -244,7 +244,7 @@ rename "$archive/base/$full->{backup_id}", "$base/aside" or die $!;
 is(sql("SELECT usable || ': ' || reason FROM walarch.backups WHERE backup_id = '$third->{backup_id}'"),
 	"false: backup $full->{backup_id}, which it is incremental to, is missing", 'without its root a chain is of no use');
 system_or_bail('rm', '-rf', map { "$_.new" } @spaces);
-refused('a chain without its root', qr{no base backup in the archive ended before the target}, '--latest');
+refused('a chain without its root', qr{cannot be restored, and no other one serves: backup \S+, which it is incremental to, is missing}, '--latest');
 failed('nor to stand on', qr/Take a full one first/);
 rename "$base/aside", "$archive/base/$full->{backup_id}" or die $!;
 

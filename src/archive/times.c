@@ -40,6 +40,8 @@ take_segment(void *arg, const WaSegmentRow *row, WaError *err)
 	if (row->envelope != NULL)
 		segment->archived_us = row->envelope->archived_at_us;
 	segment->known = row->envelope != NULL && row->envelope->scanned;
+	if (segment->known && wa_scan_ends_early(&row->envelope->scan))
+		segment->cut_lsn = row->envelope->scan.stop_lsn;
 	if (segment->known && row->envelope->scan.transactions > 0)
 		add_time(segment, row->envelope->scan.earliest_us,
 				 row->envelope->scan.latest_us);
@@ -168,10 +170,13 @@ wa_times_last(const WaTimes *times, const WaLineage *lineage, uint64_t up_to,
 	return false;
 }
 
-/* The first segment of a stretch that no recovery from a place on can pass. */
-static bool
+/*
+ * The first segment of a stretch, from a number on, that keeps a recovery from
+ * reaching an LSN behind all that it passed; NULL: none.
+ */
+static const WaSegmentTime *
 find_obstacle(const WaTimes *times, WaStretch stretch, uint64_t from,
-			  WaPlace *place)
+			  uint64_t lsn)
 {
 	size_t		at;
 	size_t		end;
@@ -183,11 +188,12 @@ find_obstacle(const WaTimes *times, WaStretch stretch, uint64_t from,
 	{
 		const WaSegmentTime *segment = &times->segments[at];
 
-		*place = segment->place;
-		if (segment->damaged || (segment->astray && place->segno > from))
-			return true;
+		if (segment->damaged ||
+			(segment->astray && segment->place.segno > from) ||
+			(segment->cut_lsn != 0 && segment->cut_lsn < lsn))
+			return segment;
 	}
-	return false;
+	return NULL;
 }
 
 bool
@@ -195,8 +201,13 @@ wa_times_obstacle(const WaTimes *times, const WaBackup *backup,
 				  WaPlace *place)
 {
 	WaStretch	needed = {backup->tli, 0, backup->stop_segno};
+	const WaSegmentTime *obstacle;
 
-	return find_obstacle(times, needed, backup->start_segno, place);
+	obstacle = find_obstacle(times, needed, backup->start_segno,
+							 backup->history.stop_lsn);
+	if (obstacle != NULL)
+		*place = obstacle->place;
+	return obstacle != NULL;
 }
 
 bool
@@ -221,12 +232,21 @@ wa_times_reach(const WaTimes *times, const WaCatalogue *catalogue,
 		return false;
 	*segno = place.segno;
 	for (size_t i = 0; i < lineage->count; i++)
-		if (find_obstacle(times, lineage->stretches[i], backup->start_segno,
-						  &place))
-		{
-			if (place.segno <= *segno)
-				*segno = place.segno - 1;
-			break;
-		}
+	{
+		const WaSegmentTime *obstacle;
+		uint64_t	last;
+
+		obstacle = find_obstacle(times, lineage->stretches[i],
+								 backup->start_segno, UINT64_MAX);
+		if (obstacle == NULL)
+			continue;
+		/* what is only cut is replayed up to there */
+		last = obstacle->place.segno;
+		if (obstacle->damaged || obstacle->astray)
+			last--;
+		if (last < *segno)
+			*segno = last;
+		break;
+	}
 	return true;
 }

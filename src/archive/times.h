@@ -12,6 +12,7 @@ typedef struct WaSegmentTime
 	WaPlace		place;
 	bool		damaged;		/* no recovery can pass it */
 	bool		astray;			/* it does not follow the one before it */
+	uint64_t	cut_lsn;		/* its WAL ends there, before it does; or 0 */
 	bool		known;			/* its records were walked when it was stored */
 	bool		commits;		/* commits or aborts, from .. to: */
 	int64_t		earliest_us;	/* microseconds since 1970-01-01 UTC */
@@ -54,8 +55,8 @@ extern bool wa_times_first(const WaTimes *times, const WaLineage *lineage,
 						   int64_t from_us, int64_t to_us, WaPlace *place);
 
 /*
- * The first segment of those that a backup itself needs that no recovery can
- * pass, by the envelopes; false when there is none.
+ * The first segment of those that a backup itself needs with which it cannot
+ * be replayed to its end, by the envelopes; false when there is none.
  */
 extern bool wa_times_obstacle(const WaTimes *times, const WaBackup *backup,
 							  WaPlace *place);

@@ -378,7 +378,8 @@ judge_base(Verify *self, const WaVerifyTask *task)
 	if (task->code == WA_OK)
 		return;
 	snprintf(row.object, sizeof(row.object), WA_PREFIX_BASE "/%s", task->base);
-	snprintf(row.finding, sizeof(row.finding), "%s", task->error.message);
+	snprintf(row.finding, sizeof(row.finding), "%.*s",
+			 (int) sizeof(row.finding) - 1, task->error.message);
 	snprintf(row.consequence, sizeof(row.consequence), "%s",
 			 wa_verify_base_lost);
 	snprintf(row.hint, sizeof(row.hint), "%s", wa_verify_base_hint);

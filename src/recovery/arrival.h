@@ -15,7 +15,8 @@
  * `name` is its name then.  What is there is durable on return: whoever
  * archived it may not have synced its name yet, and what the backup says of
  * itself must not be durable before.  WA_DAMAGED when a segment was damaged
- * when it was archived: nothing can be restored with it.
+ * when it was archived, or its WAL ends too early: nothing can be restored with
+ * it.
  */
 extern WaCode wa_arrival_look(WaStore *store, const WaMarker *marker,
 							  const WaBaseBackup *backup, uint64_t *segno,

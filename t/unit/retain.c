@@ -30,6 +30,7 @@ typedef struct Segment
 	int64_t		us;				/* of its commits */
 	bool		damaged;
 	bool		astray;			/* does not follow the one before it */
+	uint64_t	cut_lsn;		/* ends there; 0: at its end */
 } Segment;
 
 typedef struct World
@@ -129,7 +130,7 @@ plain_world(World *w, int segments)
 	w->now_us = NOON_US + SEGMENTS * 600 * SECOND;
 	for (int s = 1; s < segments; s++)
 		w->segments[1][s] = (Segment) {true, true, true,
-		NOON_US + s * 600 * SECOND, false, false};
+		NOON_US + s * 600 * SECOND, false, false, 0};
 }
 
 /* ... and with timelines, holes, idle hours and what not. */
@@ -262,6 +263,7 @@ ask(const World *w)
 			time->place = (WaPlace) {(uint32_t) t, (uint64_t) s};
 			time->damaged = segment->damaged;
 			time->astray = segment->astray;
+			time->cut_lsn = segment->cut_lsn;
 			time->known = segment->known;
 			time->commits = segment->commits;
 			time->earliest_us = time->latest_us = segment->us;
@@ -721,6 +723,14 @@ test_window(void)
 	world.segments[1][50].astray = true;
 	ask(&world);
 	is_int(first_kept(1), 30, "or at one that follows another history");
+	world.segments[1][50].astray = false;
+	world.segments[1][50].cut_lsn = 50 * MB + MB / 4;
+	ask(&world);
+	is_int(first_kept(1), 30, "or in one that ends early");
+	world.segments[1][50].cut_lsn = 0;
+	world.segments[1][59].cut_lsn = 59 * MB + MB / 4;
+	ask(&world);
+	is_int(first_kept(1), 48, "unless it is the last one");
 
 	/* backups with their data here are the only ones that release */
 	three_backups(false);
@@ -800,6 +810,17 @@ test_bases(void)
 	world.segments[1][30].astray = true;
 	ask(&world);
 	is_int(first_kept(1), 30, "what it begins with need not follow anything");
+	world.segments[1][30].cut_lsn = 30 * MB + MB / 4;
+	ask(&world);
+	is_int(first_kept(1), 10, "but not end before the backup does");
+	world.segments[1][30].cut_lsn = 0;
+	world.segments[1][31].cut_lsn = 31 * MB + MB / 2;
+	ask(&world);
+	is_int(first_kept(1), 30, "as the last one may, behind that");
+	world.segments[1][31].cut_lsn--;
+	ask(&world);
+	is_int(first_kept(1), 10, "not before");
+	world.segments[1][31].cut_lsn = 0;
 	snprintf(world.backups[2].damage, sizeof(world.backups[2].damage), "torn");
 	ask(&world);
 	is_int(first_kept(1), 1, "when the newest is damaged nothing goes");
@@ -811,7 +832,7 @@ test_bases(void)
 	ask(&world);
 	is_int(first_kept(1), 1, "nor when its WAL is");
 	is_str(plan.doubt_reason, "the newest backup, b2, cannot be restored: WAL "
-		   "that it needs is damaged: 000000010000000000000030", "why");
+		   "that it needs is damaged, or ends early: 000000010000000000000030", "why");
 	three_backups(true);
 	world.policy.backups = 1;
 
@@ -1016,7 +1037,7 @@ test_branches(void)
 	world.fork[2] = 35;
 	for (int s = 35; s < SEGMENTS; s++)
 		world.segments[2][s] = (Segment) {true, true, true,
-		NOON_US + (s + 40) * TEN_MINUTES, false, false};
+		NOON_US + (s + 40) * TEN_MINUTES, false, false, 0};
 	world.now_us += 100 * TEN_MINUTES;
 	add_backup(&world, 2, 50, 50, false);
 	world.policy.window_us = 5 * TEN_MINUTES;
@@ -1077,7 +1098,7 @@ test_branches(void)
 		world.fork[t] = 20 + 30 * (t - 2);
 		for (int s = world.fork[t]; s < SEGMENTS; s++)
 			world.segments[t][s] = (Segment) {true, true, true,
-			NOON_US + (s + 70 * (t - 1)) * TEN_MINUTES, false, false};
+			NOON_US + (s + 70 * (t - 1)) * TEN_MINUTES, false, false, 0};
 	}
 	world.now_us += 1000 * TEN_MINUTES;
 	add_backup(&world, 2, 30, 30, true);
@@ -1101,7 +1122,7 @@ test_branches(void)
 	world.fork[2] = 35;
 	for (int s = 35; s < SEGMENTS; s++)
 		world.segments[2][s] = (Segment) {true, true, true,
-		NOON_US + (s + 100000) * TEN_MINUTES, false, false};
+		NOON_US + (s + 100000) * TEN_MINUTES, false, false, 0};
 	add_backup(&world, 2, 40, 40, false);
 	world.policy.window_us = 5 * TEN_MINUTES;
 	ask(&world);
@@ -1117,7 +1138,7 @@ test_branches(void)
 	world.fork[2] = 20;
 	for (int s = 20; s < SEGMENTS; s++)
 		world.segments[2][s] = (Segment) {true, true, true,
-		NOON_US + (s + 10) * TEN_MINUTES, false, false};
+		NOON_US + (s + 10) * TEN_MINUTES, false, false, 0};
 	world.now_us += 100 * TEN_MINUTES;
 	world.policy.bytes = MB;
 	ask(&world);
