@@ -204,17 +204,16 @@ concerns_all(WaCode code)
 		code == WA_STUCK || code == WA_CANCELLED;
 }
 
-/*
- * Are its files there, and of the size that it tells?  Else the reason;
- * *unknown: one could not be looked at.
- */
+/* Are its files there, and of the size that it tells?  Else the reason. */
 static WaCode
-check_files(WaStore *store, const WaBaseBackup *backup, char *reason,
-			size_t reason_bytes, bool *unknown, WaError *err)
+check_files(WaStore *store, WaBase *base, WaError *err)
 {
-	reason[0] = '\0';
-	*unknown = false;
-	for (size_t i = 0; i < backup->files_count && reason[0] == '\0'; i++)
+	const WaBaseBackup *backup = &base->backup;
+	size_t		bytes = sizeof(base->reason);
+
+	base->unknown = false;
+	base->reason[0] = '\0';
+	for (size_t i = 0; i < backup->files_count && base->reason[0] == '\0'; i++)
 	{
 		const WaBaseFile *file = &backup->files[i];
 		char		key[WA_KEY_BYTES];
@@ -226,17 +225,16 @@ check_files(WaStore *store, const WaBaseBackup *backup, char *reason,
 		if (concerns_all(code))
 			return code;
 		if (code == WA_NOT_FOUND)
-			snprintf(reason, reason_bytes, "\"%s\" is missing", key);
+			snprintf(base->reason, bytes, "\"%s\" is missing", key);
 		else if (code != WA_OK)
 		{
-			snprintf(reason, reason_bytes, "%.*s", (int) reason_bytes - 1,
+			snprintf(base->reason, bytes, "%.*s", (int) bytes - 1,
 					 err->message);
-			*unknown = true;
+			base->unknown = true;
 		}
 		else if (stat.bytes != file->stored_bytes)
-			snprintf(reason, reason_bytes, "\"%s\" has %" PRIu64
-					 " bytes, not %" PRIu64, key, stat.bytes,
-					 file->stored_bytes);
+			snprintf(base->reason, bytes, "\"%s\" has %" PRIu64 " bytes, not %"
+					 PRIu64, key, stat.bytes, file->stored_bytes);
 	}
 	return WA_OK;
 }
@@ -253,8 +251,7 @@ look_at_whole(WaStore *store, const char *id, WaBase *base, WaError *err)
 	code = read_text(store, id, WA_BASE_ADVERTISED, true, &base->backup, err);
 	if (code != WA_OK)
 		return code;
-	code = check_files(store, &base->backup, base->reason,
-					   sizeof(base->reason), &base->unknown, err);
+	code = check_files(store, base, err);
 	if (code == WA_OK && base->reason[0] != '\0')
 	{
 		/* whoever deletes it takes its sign away first */
@@ -443,19 +440,17 @@ wa_base_begin(WaStore *store, uint32_t segment_bytes, WaBaseBackup *backup,
 WaCode
 wa_base_advertise(WaStore *store, const WaBaseBackup *backup, WaError *err)
 {
+	WaBase		written = {.backup = *backup};
 	char		key[WA_KEY_BYTES];
-	char		reason[200];
-	bool		unknown;
 	char	   *text;
 	WaError		ignored;
 	WaCode		code;
 
-	if (check_files(store, backup, reason, sizeof(reason), &unknown,
-					err) != WA_OK || unknown)
+	if (check_files(store, &written, err) != WA_OK || written.unknown)
 		return err->code;
-	if (reason[0] != '\0')
+	if (written.reason[0] != '\0')
 		return wa_fail(err, WA_CHANGED, "what was written of backup %s is not "
-					   "there any more: %s", backup->id, reason);
+					   "there any more: %s", backup->id, written.reason);
 	text = wa_base_format(backup);
 	if (text == NULL)
 		return wa_fail(err, WA_NO_MEMORY, "out of memory");

@@ -112,7 +112,8 @@ doubt_newest(const WaRetainQuestion *question, WaPlan *plan)
 		wa_segment_name(name, place.tli, place.segno,
 						catalogue->marker.segment_bytes);
 		wa_plan_doubt(plan, "the newest backup, %s, cannot be restored: WAL "
-					  "that it needs is damaged, or ends early: %s", newest->id, name);
+					  "that it needs is damaged, or ends early: %s",
+					  newest->id, name);
 	}
 }
 

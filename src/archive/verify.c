@@ -368,22 +368,14 @@ static void
 judge_base(Verify *self, const WaVerifyTask *task)
 {
 	WaVerifyProgress *progress = self->progress;
-	WaFinding	row = {.severity = WA_SEVERITY_ERROR};
 
 	progress->done_bytes += atomic_load(&task->done_bytes);
 	if (task->code == WA_NOT_FOUND)
 		return;					/* let go of since the listing */
 	progress->backups++;
 	progress->backup_bytes += task->raw_bytes;
-	if (task->code == WA_OK)
-		return;
-	snprintf(row.object, sizeof(row.object), WA_PREFIX_BASE "/%s", task->base);
-	snprintf(row.finding, sizeof(row.finding), "%.*s",
-			 (int) sizeof(row.finding) - 1, task->error.message);
-	snprintf(row.consequence, sizeof(row.consequence), "%s",
-			 wa_verify_base_lost);
-	snprintf(row.hint, sizeof(row.hint), "%s", wa_verify_base_hint);
-	self->options->found(self->options->arg, &row);
+	if (task->code != WA_OK)
+		wa_verify_report_base(self->options, task->base, task->error.message);
 }
 
 static void

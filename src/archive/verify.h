@@ -35,7 +35,7 @@ typedef struct WaVerifyProgress
 	uint64_t	unpacked;		/* of these, read whole */
 	uint64_t	raw_bytes;		/* of those */
 	uint64_t	records;		/* of those, whole in their segment */
-	uint64_t	backups;		/* whose data was read whole */
+	uint64_t	backups;		/* whose data was read */
 	uint64_t	backup_bytes;	/* of those, unpacked */
 	WaPlace		place;			/* the last one done; to resume behind it */
 } WaVerifyProgress;

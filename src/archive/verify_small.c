@@ -17,11 +17,6 @@
 #include "core/lsn.h"
 #include "core/sink_scan.h"
 
-const char	wa_verify_base_lost[] =
-"the backup cannot be restored, nor can any that is incremental to it";
-const char	wa_verify_base_hint[] =
-"look for another copy of the file; without one, take a full base backup";
-
 static void
 report(const WaVerifyOptions *options, const char *object,
 	   WaSeverity severity, const char *finding, const char *consequence,
@@ -35,6 +30,20 @@ report(const WaVerifyOptions *options, const char *object,
 	snprintf(row.consequence, sizeof(row.consequence), "%s", consequence);
 	snprintf(row.hint, sizeof(row.hint), "%s", hint);
 	options->found(options->arg, &row);
+}
+
+void
+wa_verify_report_base(const WaVerifyOptions *options, const char *id,
+					  const char *finding)
+{
+	char		object[WA_KEY_BYTES];
+
+	snprintf(object, sizeof(object), WA_PREFIX_BASE "/%s", id);
+	report(options, object, WA_SEVERITY_ERROR, finding,
+		   "the backup cannot be restored, nor can any that is incremental to "
+		   "it",
+		   "look for another copy of the file; without one, take a full base "
+		   "backup");
 }
 
 static void
@@ -68,16 +77,15 @@ report_backup(const WaVerifyOptions *options, const WaCatalogue *catalogue,
 
 	if (options->tli != 0 && options->tli != backup->tli)
 		return;
-	snprintf(object, sizeof(object), WA_PREFIX_BASE "/%s", backup->id);
 	if (backup->damage[0] != '\0')
-		report(options, object, WA_SEVERITY_ERROR, backup->damage,
-			   wa_verify_base_lost, wa_verify_base_hint);
+		wa_verify_report_base(options, backup->id, backup->damage);
 	if (!backup->readable || wa_backup_complete(catalogue, backup, &missing))
 		return;
 	wa_segment_name(name, missing.tli, missing.segno,
 					catalogue->marker.segment_bytes);
 	snprintf(text, sizeof(text), "the base backup \"%.100s\" needs %s, which "
 			 "is missing", backup->history.label, name);
+	snprintf(object, sizeof(object), WA_PREFIX_BASE "/%s", backup->id);
 	report(options, backup->key[0] != '\0' ? backup->key : object,
 		   WA_SEVERITY_WARNING, text,
 		   "it cannot be restored from this archive",

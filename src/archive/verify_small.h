@@ -11,8 +11,8 @@
 extern WaCode wa_verify_small(const WaVerifyOptions *options,
 							  const WaCatalogue *catalogue, WaError *err);
 
-/* What it means that the data of a base backup is damaged, and what to do. */
-extern const char wa_verify_base_lost[];
-extern const char wa_verify_base_hint[];
+/* Report what is wrong with the data of a base backup. */
+extern void wa_verify_report_base(const WaVerifyOptions *options,
+								  const char *id, const char *finding);
 
 #endif							/* WA_VERIFY_SMALL_H */

@@ -254,8 +254,9 @@ extern WaCode wa_store_remove_prefix(WaStore *store, const char *prefix,
 /*
  * Keep everybody else from taking the same lock, until the store is closed or
  * the process ends.  An empty object of that key comes into being and stays.
- * WA_OK when it has it already.  WA_EXISTS when somebody has it; WA_UNSUPPORTED when the place knows no
- * locks; WA_INVALID beyond the most that a store may hold.
+ * WA_OK when this store has it already, WA_EXISTS when somebody else has;
+ * WA_UNSUPPORTED when the place knows no locks; WA_INVALID beyond the most that
+ * a store may hold.
  */
 #define WA_STORE_LOCKS_MAX	2
 extern WaCode wa_store_lock(WaStore *store, const char *key, WaError *err);
