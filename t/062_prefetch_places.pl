@@ -161,7 +161,7 @@ SKIP:
 	# Even one that does nothing any more holds nobody up.
 	kill 'STOP', $pid;
 	$node->stop;
-	wait_until('all of the server to end', sub { !grep { thread_states($_) =~ /[^ZX]/ } @processes });
+	wait_until('all of the server to end', sub { !grep { !has_ended($_) } @processes });
 	ok(-e "/proc/$pid", 'the server and its log collector end before the prefetcher');
 	kill 'CONT', $pid;
 	is(junk_after_a_while($node->data_dir), '', 'which then ends, too');

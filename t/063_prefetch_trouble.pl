@@ -322,7 +322,7 @@ SKIP:
 			like(wait_line($node, 'walarch get:'),
 				qr/could not restore "$file": an operation on the archive "\Q$seen\E" has not come back for 2 s; $words/,
 				'which is said');
-			eval { wait_until('the prefetcher to end', sub { thread_states($pid) =~ /^[ZX]*$/ }, 60) };
+			eval { wait_until('the prefetcher to end', sub { has_ended($pid) }, 60) };
 			is(join(' ', prefetchers($node->data_dir)), '', 'the prefetcher has ended, although the archive still hangs');
 			wait_until('the server to end', sub { !-e $node->data_dir . '/postmaster.pid' }) if $status == 200;
 			root_do('resume', $seen);

@@ -174,7 +174,7 @@ kill 'KILL', slurp_file("$base/sleeper") =~ /(\d+)/;
 $report = report('--timeout', '15s', '--check-command', file('hangs', "#!/bin/sh\nsleep 300 &\necho \$! >'$base/sleeper'\nwait\n"));
 like(detail($report, 'check command', 'failed'), qr/did not end in the time that it was given/, 'a command that hangs');
 my ($sleeper) = slurp_file("$base/sleeper") =~ /(\d+)/;
-wait_until('its child is gone', sub { thread_states($sleeper) =~ /^[ZX]*$/ });
+wait_until('its child is gone', sub { has_ended($sleeper) });
 sql("BEGIN; LOCK TABLE marks; INSERT INTO marks (what) VALUES ('prepared'); PREPARE TRANSACTION 'p'");
 switch_and_archive($primary);
 $report = report('--timeout', '15s');

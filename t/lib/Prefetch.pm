@@ -180,7 +180,7 @@ sub kill_whole
 	my ($pid) = @_;
 
 	kill 'KILL', $pid;
-	wait_until("all of process $pid to end", sub { thread_states($pid) =~ /^[ZX]*$/ });
+	wait_until("all of process $pid to end", sub { has_ended($pid) });
 	return;
 }
 

@@ -32,7 +32,7 @@ our @EXPORT = qw(
   archive_files files_below object_key object_path object_bytes object_raw object_is by_keys
   sample_files damaged_files temporary_files
   status status_value wait_status wait_until kick log_position log_since reload
-  get init run_in archiver_pid wait_for_archiver thread_states present_again
+  get init run_in archiver_pid wait_for_archiver thread_states has_ended present_again
   slurp_binary write_binary unpadded
 );
 
@@ -415,6 +415,9 @@ sub thread_states
 	my ($count) = join('', <$handle>) =~ /^Threads:\s+(\d+)$/m or return '';
 	return @states == $count ? join('', @states) : 'unknown';
 }
+
+# Has all of a process ended? Whoever started it may not have taken note yet.
+sub has_ended { return thread_states($_[0]) =~ /^[ZX]*$/; }
 
 sub log_position { return -s $_[0]->logfile // 0; }
 
