@@ -903,6 +903,10 @@ test_size(void)
 	ask(&world);
 	is_int(first_kept(1), 30, "a size shrinks it");
 	is_str(plan.warning, "", "and is kept");
+	world.segments[1][31].damaged = true;
+	ask(&world);
+	is_int(first_kept(1), 48, "not to a backup whose WAL is damaged");
+	world.segments[1][31].damaged = false;
 	world.policy.bytes = 15 * MB;
 	ask(&world);
 	is_int(first_kept(1), 48, "to the last backup");
@@ -1028,19 +1032,33 @@ test_doubts(void)
 }
 
 /* An old primary that went on, and a recovery that was given up. */
+/* Timeline 2 left timeline 1 in a segment, and has been written since. */
 static void
-test_branches(void)
+branch_off(int fork, int later)
 {
-	three_backups(false);
 	world.timelines = 2;
 	world.parent[2] = 1;
-	world.fork[2] = 35;
-	for (int s = 35; s < SEGMENTS; s++)
+	world.fork[2] = fork;
+	for (int s = fork; s < SEGMENTS; s++)
 		world.segments[2][s] = (Segment) {true, true, true,
-		NOON_US + (s + 40) * TEN_MINUTES, false, false, 0};
+		NOON_US + (s + later) * TEN_MINUTES, false, false, 0};
+}
+
+/* Segments and backups as before, and a backup on a timeline that left in 35. */
+static void
+four_backups(void)
+{
+	three_backups(false);
+	branch_off(35, 40);
 	world.now_us += 100 * TEN_MINUTES;
 	add_backup(&world, 2, 50, 50, false);
 	world.policy.window_us = 5 * TEN_MINUTES;
+}
+
+static void
+test_branches(void)
+{
+	four_backups();
 	ask(&world);
 	is_int(first_kept(2), 50, "the new timeline, from its last backup on");
 	is_int(first_kept(1), 0, "the old one was over");
@@ -1073,7 +1091,23 @@ test_branches(void)
 	is_int(first_kept(1), 0, "what had ended before is");
 	world.history_at_us[2] = 0;
 
+	/* the newest backup stays by the clock of who took it, where it is of use */
+	three_backups(true);
+	branch_off(20, 60);
+	world.now_us += 200 * TEN_MINUTES;
+	put_time(world.backups[2].history.start_time, NOON_US + 20 * TEN_MINUTES);
+	world.policy.window_us = 5 * TEN_MINUTES;
+	ask(&world);
+	has_str(reason_of(WA_GROUP_SEGMENTS, 40), "backup b1, the newest in the "
+			"archive", "on a timeline that was over");
+	world.segments[1][31].damaged = true;
+	ask(&world);
+	has_str(reason_of(WA_GROUP_SEGMENTS, 59), "backup b2, the newest in the "
+			"archive", "the next one, when its WAL is damaged");
+	ok(!plan.doubt, "which is no doubt");
+
 	/* when its end was written is not known */
+	four_backups();
 	world.segments[1][59].known = world.segments[1][59].commits = false;
 	ask(&world);
 	is_int(first_kept(1), 48, "what is not known to be over is not");
@@ -1110,6 +1144,11 @@ test_branches(void)
 	ask(&world);
 	is_str(reason_of(WA_GROUP_SEGMENTS, 58), "timeline 1 was over before all "
 		   "that is kept", "two are");
+	world.segments[2][30].damaged = true;
+	ask(&world);
+	has_str(reason_of(WA_GROUP_SEGMENTS, 59), "one of the newest 2 of timeline 1",
+			"but not with damaged WAL");
+	world.segments[2][30].damaged = false;
 	world.segments[1][59].us = NOON_US + 500 * TEN_MINUTES;
 	ask(&world);
 	has_str(reason_of(WA_GROUP_SEGMENTS, 59), "one of the newest 2 of timeline 1",
@@ -1117,12 +1156,7 @@ test_branches(void)
 
 	/* a timeline with a wrong clock is kept whole, and moves no window */
 	three_backups(false);
-	world.timelines = 2;
-	world.parent[2] = 1;
-	world.fork[2] = 35;
-	for (int s = 35; s < SEGMENTS; s++)
-		world.segments[2][s] = (Segment) {true, true, true,
-		NOON_US + (s + 100000) * TEN_MINUTES, false, false, 0};
+	branch_off(35, 100000);
 	add_backup(&world, 2, 40, 40, false);
 	world.policy.window_us = 5 * TEN_MINUTES;
 	ask(&world);
@@ -1133,12 +1167,7 @@ test_branches(void)
 
 	/* a size moves on along the way to each timeline */
 	three_backups(true);
-	world.timelines = 2;
-	world.parent[2] = 1;
-	world.fork[2] = 20;
-	for (int s = 20; s < SEGMENTS; s++)
-		world.segments[2][s] = (Segment) {true, true, true,
-		NOON_US + (s + 10) * TEN_MINUTES, false, false, 0};
+	branch_off(20, 10);
 	world.now_us += 100 * TEN_MINUTES;
 	world.policy.bytes = MB;
 	ask(&world);
