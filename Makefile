@@ -116,7 +116,7 @@ UNIT     = *
 UNIT_OBJECTS  = $(if $(SANITIZE),$(addprefix $(VARIANT)/,$(PURE)),$(PURE)) \
 				$(addprefix $(VARIANT)/,$(call objects,t/lib/*.c))
 UNIT_PROGRAMS = $(patsubst t/unit/%.c,$(VARIANT)/unit/%,$(call sources,$(UNIT:%=t/unit/%.c)))
-FAULT_PROGRAMS = $(addprefix $(VARIANT)/unit/,push_fault fetch retention recovery_fault every_call store_trouble between)
+FAULT_PROGRAMS = $(addprefix $(VARIANT)/unit/,push_fault fetch retention recovery_fault every_call store_trouble between bases)
 MEMORY_PROGRAMS = $(addprefix $(VARIANT)/unit/,every_call no_memory between)
 MEMORY_CALLS  = malloc calloc realloc free strndup wa_array_room ZSTD_createCCtx ZSTD_createDCtx \
 				XXH3_createState inflateInit2_ LZ4F_createDecompressionContext \

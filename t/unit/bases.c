@@ -5,6 +5,7 @@
  */
 #include "archive/bases.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "archive/layout.h"
+#include "faults.h"
 #include "fixture.h"
 #include "tap.h"
 
@@ -307,6 +309,37 @@ test_damage(void)
 	ok(!there("base/000000010000000000000003.00000028/backup"), "it is none");
 }
 
+/* One that is deleted while somebody looks is none, not a damaged one. */
+static void
+test_vanishing(void)
+{
+	int			damaged = 0;
+	int			n = 0;
+	bool		fired = true;
+
+	fresh();
+	must(wa_bases_lock(store, &marker, &err) == WA_OK);
+	(void) take(3);
+	while (fired && n++ < 200)
+	{
+		WaBases		bases;
+		WaCode		code;
+
+		fault_begin(n, ENOENT);
+		fault.and_all_later = true;
+		code = wa_bases_read(store, &bases, &err);
+		fired = fault.fired;
+		fault_end();
+		for (size_t i = 0; code == WA_OK && i < bases.count; i++)
+			damaged += bases.bases[i].state == WA_BASE_WHOLE &&
+				bases.bases[i].reason[0] != '\0';
+		if (code == WA_OK)
+			wa_bases_free(&bases);
+	}
+	ok(n > 5 && !fired, "all gone from each of %d calls on", n - 1);
+	is_int(damaged, 0, "never a damaged backup");
+}
+
 /* What a plan says was left may be a backup when its turn comes. */
 static void
 test_left(void)
@@ -363,6 +396,7 @@ main(void)
 	scratch();
 	test_life();
 	test_damage();
+	test_vanishing();
 	test_left();
 	test_sweep();
 	test_foreign();
